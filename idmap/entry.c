@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+#include "entry.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+/* Longer than the lookup may take, so that a hang never keeps capabilities. */
+#define WATCHDOG_SECONDS 30
+
+static char *constant_environment[] = {
+	(char[]){"PATH=/usr/sbin:/usr/bin:/sbin:/bin"},
+	(char[]){"LC_ALL=C"},
+	NULL,
+};
+
+/*
+ * A closed fd 0, 1 or 2 would be handed out for the next open, and messages
+ * would then be written into it: into the uid_map, say.
+ */
+static int fill_standard_fds(void)
+{
+	for (int fd = 0; fd <= 2; fd++) {
+		struct stat st;
+
+		if (fcntl(fd, F_GETFD) >= 0)
+			continue;
+		if (open("/dev/null", O_RDWR) != fd)	/* not close-on-exec, by purpose */
+			return -EBADF;
+		if (fstat(fd, &st) < 0)
+			return -errno;
+		if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
+			return -ENODEV;
+	}
+	return 0;
+}
+
+static int close_others(int keep_fd)
+{
+	unsigned int first = 3;
+
+	if (keep_fd >= 0) {
+		unsigned int keep = (unsigned int)keep_fd;
+
+		if (keep > first && close_range(first, keep - 1, 0) < 0)
+			return -errno;
+		first = keep + 1;
+	}
+	return close_range(first, UINT_MAX, 0) < 0 ? -errno : 0;
+}
+
+/*
+ * An ignored SIGCHLD loses the exit status of children, a blocked SIGALRM the
+ * watchdog, and a running interval timer ends us at a time of the caller's choice.
+ */
+static int reset_signals(void)
+{
+	struct itimerval never = {0};
+	sigset_t none;
+
+	for (int sig = 1; sig < NSIG; sig++) {
+		/* EINVAL for SIGKILL, SIGSTOP and the two that libc keeps. */
+		if (signal(sig, sig == SIGPIPE ? SIG_IGN : SIG_DFL) == SIG_ERR && errno != EINVAL)
+			return -errno;
+	}
+	if (setitimer(ITIMER_REAL, &never, NULL) < 0 ||
+	    setitimer(ITIMER_VIRTUAL, &never, NULL) < 0 ||
+	    setitimer(ITIMER_PROF, &never, NULL) < 0)
+		return -errno;
+	(void)alarm(WATCHDOG_SECONDS);	/* cannot fail; what was left is of no use */
+	sigemptyset(&none);
+	return sigprocmask(SIG_SETMASK, &none, NULL) < 0 ? -errno : 0;
+}
+
+int entry_clean(int keep_fd)
+{
+	struct rlimit core;
+	int r;
+
+	if (prctl(PR_SET_DUMPABLE, 0) < 0)
+		return -errno;
+	r = fill_standard_fds();
+	if (r < 0)
+		return r;
+	r = close_others(keep_fd);
+	if (r < 0)
+		return r;
+	environ = constant_environment;
+	(void)umask(077);	/* always succeeds */
+	if (chdir("/") < 0 || getrlimit(RLIMIT_CORE, &core) < 0)
+		return -errno;
+	/* The hard limit stays: it is the machine's later, and cannot be raised again. */
+	core.rlim_cur = 0;
+	if (setrlimit(RLIMIT_CORE, &core) < 0)
+		return -errno;
+	return reset_signals();
+}
