@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+#include "lookup.h"
+
+#include "auto.h"
+#include "caps.h"
+#include "gcroot.h"
+#include "subid.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pwd.h>
+#include <shadow/subid.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOOKUP_MAGIC UINT32_C(0x4e6c6b31)
+#define LOOKUP_TIMEOUT_MS 10000
+
+static enum refusal find_ranges(struct caller caller, struct lookup *ret)
+{
+	const struct passwd *pw = getpwuid(caller.uid);
+	char user[256];	/* LOGIN_NAME_MAX; getpwnam(3) below reuses *pw */
+	enum refusal r;
+
+	if (!pw || strlcpy(user, pw->pw_name, sizeof(user)) >= sizeof(user))
+		return REFUSED_CALLER_UNKNOWN;
+	if (!subid_init("nixuser-helper", NULL))
+		return REFUSED_SUBID_LOOKUP;
+	r = subid_find(SUBID_UID, user, caller.uid, caller.uid, &ret->uids);
+	if (r != REFUSED_NOT)
+		return r;
+	return subid_find(SUBID_GID, user, caller.uid, caller.gid, &ret->gids);
+}
+
+/*
+ * Should: hold no capability and be undumpable (inherited) before the first
+ * byte of @link is looked at.
+ * Mustn't: say anything but one struct lookup.
+ */
+_Noreturn static void lookup_child(int fd, pid_t parent, const char *link, struct caller caller)
+{
+	struct lookup found = {.magic = LOOKUP_MAGIC};
+	enum refusal r;
+
+	if (caps_drop() < 0)
+		_exit(1);
+	/* If the parent is gone already, the signal never comes. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(1);
+	r = gcroot_check(link, caller.uid, found.base);
+	if (r == REFUSED_NOT)
+		r = find_ranges(caller, &found);
+	found.refusal = (uint32_t)r;
+	_exit(write(fd, &found, sizeof(found)) == (ssize_t)sizeof(found) ? 0 : 1);
+}
+
+/* The whole record or nothing; the pipe takes it in one piece (PIPE_BUF). */
+static enum refusal read_answer(int fd, struct lookup *ret)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	ssize_t n;
+	int r;
+
+	r = poll(&p, 1, LOOKUP_TIMEOUT_MS);
+	if (r == 0)
+		return REFUSED_LOOKUP_SLOW;
+	if (r < 0)
+		return REFUSED_LOOKUP_DIED;
+	n = read(fd, ret, sizeof(*ret));
+	return n == (ssize_t)sizeof(*ret) ? REFUSED_NOT : REFUSED_LOOKUP_DIED;
+}
+
+/* Nothing in the record is taken for granted: libsubid and NSS ran over there. */
+static enum refusal check_answer(const struct lookup *found, struct caller caller)
+{
+	if (found->magic != LOOKUP_MAGIC || found->refusal >= REFUSED_COUNT)
+		return REFUSED_LOOKUP_GARBLED;
+	if (found->refusal != REFUSED_NOT)
+		return (enum refusal)found->refusal;
+	if (!memchr(found->base, '\0', sizeof(found->base)) ||
+	    storepath_check_base(found->base) != REFUSED_NOT)
+		return REFUSED_LOOKUP_GARBLED;
+	if (found->uids.count != RANGE_COUNT || found->gids.count != RANGE_COUNT ||
+	    range_check(found->uids, caller.uid) != REFUSED_NOT ||
+	    range_check(found->gids, caller.gid) != REFUSED_NOT)
+		return REFUSED_LOOKUP_GARBLED;
+	return REFUSED_NOT;
+}
+
+enum refusal lookup_run(const char *link, struct caller caller, struct lookup *ret)
+{
+	auto_close int read_fd = -1, write_fd = -1;
+	struct lookup found = {0};
+	pid_t self = getpid(), pid;
+	enum refusal r;
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return REFUSED_LOOKUP_DIED;
+	read_fd = fds[0];
+	write_fd = fds[1];
+	pid = fork();
+	if (pid < 0)
+		return REFUSED_LOOKUP_DIED;
+	if (pid == 0)
+		lookup_child(write_fd, self, link, caller);
+	(void)close(fd_steal(&write_fd));	/* so that its death reads as EOF */
+
+	r = read_answer(read_fd, &found);
+	(void)kill(pid, SIGKILL);	/* ours and not reaped: the pid cannot be another's */
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	if (r == REFUSED_NOT)
+		r = check_answer(&found, caller);
+	if (r == REFUSED_NOT)
+		*ret = found;
+	return r;
+}

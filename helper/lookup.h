@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* The lookup child: reads what is hostile or complicated, holding nothing. */
+/* Used by: nixuser-helper. Privilege: none inside the child. */
+#pragma once
+
+#include "range.h"
+#include "refusal.h"
+#include "storepath.h"
+
+#include <sys/types.h>
+
+/* Who called, by the kernel: real, effective and saved ids were all equal. */
+struct caller {
+	uid_t uid;
+	gid_t gid;
+};
+
+/* What the lookup found. Fixed size: it crosses a pipe in one write(2). */
+struct lookup {
+	uint32_t magic;
+	uint32_t refusal;			/* enum refusal */
+	struct id_range uids, gids;		/* valid if not refused */
+	char base[STOREPATH_BASE_SIZE];		/* valid if not refused */
+};
+
+/**
+ * lookup_run() - validate @link and find the caller's ranges, in a child
+ * @link:   path of the gc root as the caller typed it; hostile
+ * @caller: who asks
+ * @ret:    the answer, checked again on this side; valid for REFUSED_NOT only
+ *
+ * The child drops its capabilities before it looks at anything and is
+ * undumpable, so that the caller cannot ptrace it into another answer. It is
+ * killed and reaped on every path; it has ten seconds.
+ *
+ * Return: REFUSED_NOT, what the child found, or REFUSED_LOOKUP_*.
+ * Privilege: permitted here, none effective; none in the child.
+ */
+enum refusal lookup_run(const char *link, struct caller caller, struct lookup *ret);
