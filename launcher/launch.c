@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * nixuser-launch: root of the outer namespace, and of nothing on the host
+ *
+ *  1. Receive the plan from nixuser-boot.
+ *  2. Build the machine's root here, where the machine cannot undo it: root.c.
+ *  3. Clone PID 1 into the inner namespaces and its cgroup; write its maps; it
+ *     goes on by itself: payload.c.
+ *  4. Wait until it ends, or nixuser-boot does; clean up; report.
+ *
+ * It stays as long as the machine, because only it may remove what belongs to
+ * the machine's root, and because it is there when nixuser-boot is killed.
+ */
+#include "auto.h"
+#include "cleanup.h"
+#include "fdpass.h"
+#include "plan.h"
+#include "root.h"
+#include "step.h"
+
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+
+/* As nixuser-helper hands them over. */
+#define SOCKET_FD 3
+#define DEVPTS_FD 4
+
+/* How a payload that failed before its exec says so. */
+struct failure {
+	size_t step;
+	int error;
+};
+
+struct payload {
+	pid_t pid;
+	int pidfd;
+	int status_fd;	/* EOF when it has become init; else a struct failure */
+};
+
+_Noreturn static void fail(int r, const char *what)
+{
+	errno = -r;
+	err(EX_OSERR, "cannot %s", what);
+}
+
+/* The socket directory is bound by path: its descriptor is of another mount namespace. */
+static int open_export(const struct plan *plan, int runtime_fd)
+{
+	auto_close int fd = -1;
+	struct mount_attr attr = {
+		.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+	};
+	struct stat mine, theirs;
+
+	if (fchownat(runtime_fd, CLEANUP_EXPORT, 0, 0, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    fstatat(runtime_fd, CLEANUP_EXPORT, &theirs, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    chdir(plan->runtime_path) < 0)
+		return -errno;
+	fd = open_tree(AT_FDCWD, CLEANUP_EXPORT,
+		       OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+	if (fd < 0 || fstat(fd, &mine) < 0)
+		return -errno;
+	if (mine.st_dev != theirs.st_dev || mine.st_ino != theirs.st_ino)
+		return -ESTALE;
+	if (mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+		return -errno;
+	return fd_steal(&fd);
+}
+
+_Noreturn static void become_payload(const struct machine *machine, int status_fd)
+{
+	struct failure failure;
+	int r = steps_run(payload_steps, payload_steps_count, machine, &failure.step);
+
+	failure.error = -r;
+	/* If nobody reads it any more, nobody wants to know. */
+	(void)!write(status_fd, &failure, sizeof(failure));
+	_exit(EX_OSERR);
+}
+
+static int write_map(pid_t pid, const char *name)
+{
+	static const char map[] = "0 0 65536\n";
+	char path[32];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);	/* sized for it */
+	auto_close int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	return write(fd, map, sizeof(map) - 1) == (ssize_t)sizeof(map) - 1 ? 0 : -errno;
+}
+
+/*
+ * Everything but the cgroup namespace in one clone3(2), straight into the
+ * machine's cgroup: no instant at which it is anywhere else.
+ */
+static int clone_payload(struct machine *machine, struct payload *ret)
+{
+	struct payload payload = {.pidfd = -1};
+	struct clone_args args = {
+		.flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
+			 CLONE_NEWNET | CLONE_INTO_CGROUP | CLONE_PIDFD,
+		.pidfd = (uintptr_t)&payload.pidfd,
+		.exit_signal = SIGCHLD,
+		.cgroup = (unsigned int)machine->payload_fd,
+	};
+	int go[2], status[2];
+	int r;
+
+	if (pipe2(go, O_CLOEXEC) < 0 || pipe2(status, O_CLOEXEC) < 0)
+		return -errno;
+	payload.pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	if (payload.pid < 0)
+		return -errno;
+	if (payload.pid == 0) {
+		(void)close(go[1]);	/* or it would never read EOF */
+		machine->go_fd = go[0];
+		become_payload(machine, status[1]);
+	}
+	(void)close(go[0]);
+	(void)close(status[1]);
+	payload.status_fd = status[0];
+	r = write_map(payload.pid, "uid_map");
+	if (r == 0)
+		r = write_map(payload.pid, "gid_map");
+	if (r == 0 && write(go[1], "", 1) != 1)
+		r = -errno;
+	(void)close(go[1]);	/* without a byte, the payload ends */
+	if (r == 0)
+		*ret = payload;
+	return r;
+}
+
+/* Returns when the payload has become the closure's init; says why if it could not. */
+static void wait_for_exec(const struct payload *payload)
+{
+	struct failure failure;
+	ssize_t n = read(payload->status_fd, &failure, sizeof(failure));
+
+	(void)close(payload->status_fd);
+	if (n == (ssize_t)sizeof(failure) && failure.step < payload_steps_count) {
+		errno = failure.error;
+		warn("cannot %s", payload_steps[failure.step].what);
+	} else if (n != 0) {
+		warnx("the machine's first process ended before it became init");
+	}
+}
+
+static void report(enum report_kind kind, const struct payload *payload, const siginfo_t *end)
+{
+	struct report message = {
+		.kind = (int32_t)kind,
+		.pid = payload->pid,
+		.code = end ? end->si_code : 0,
+		.status = end ? end->si_status : 0,
+	};
+
+	/* EPIPE: nixuser-boot is gone; supervise() notices. */
+	(void)fdpass_send(SOCKET_FD, &message, sizeof(message), &payload->pidfd,
+			  kind == REPORT_RUNNING ? 1 : 0);
+}
+
+/* What the caller's terminal, directory or pipes are is no business of what waits here. */
+static void let_go(void)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (int i = 0; i <= 2 && fd >= 0; i++)
+		(void)dup2(fd, i);	/* failing, it only holds what it held */
+	if (fd > 2)
+		(void)close(fd);
+}
+
+/*
+ * Return: true if nixuser-boot is still there. It never writes after the plan:
+ * whatever comes from the socket is its end.
+ */
+static bool supervise(const struct payload *payload)
+{
+	struct pollfd fds[] = {
+		{.fd = payload->pidfd, .events = POLLIN},
+		{.fd = SOCKET_FD, .events = POLLIN},
+	};
+
+	while (poll(fds, 2, -1) < 0 && errno == EINTR)
+		;
+	if (fds[0].revents)
+		return true;
+	(void)kill(payload->pid, SIGKILL);	/* not reaped yet: the pid is its */
+	return false;
+}
+
+static void receive_plan(struct plan *plan, struct machine *machine)
+{
+	int r = plan_recv(SOCKET_FD, plan, machine->fds);
+
+	if (r == -EPIPE)
+		_exit(EX_SOFTWARE);	/* nixuser-boot has said why */
+	if (r < 0)
+		fail(r, "receive the plan from nixuser-boot");
+	machine->plan = plan;
+	machine->payload_fd = openat(machine->fds[PLAN_CGROUP_FD], CLEANUP_PAYLOAD,
+				     O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (machine->payload_fd < 0)
+		fail(-errno, "open the cgroup of the machine");
+}
+
+static void build_root(struct machine *machine)
+{
+	size_t failed;
+	int r;
+
+	machine->export_fd = open_export(machine->plan, machine->fds[PLAN_RUNTIME_FD]);
+	if (machine->export_fd < 0)
+		fail(machine->export_fd, "prepare the directory for /run/host/unix-export");
+	r = steps_run(root_steps, root_steps_count, machine, &failed);
+	if (r < 0)
+		fail(r, root_steps[failed].what);
+}
+
+int main(int argc, char **argv)
+{
+	struct machine machine = {.devpts_fd = DEVPTS_FD};
+	struct payload payload;
+	struct plan plan = {0};
+	siginfo_t end = {0};
+	int cgroup_fd, runtime_fd, r;
+	bool attended;
+
+	if (argc != 2 || fcntl(DEVPTS_FD, F_SETFD, FD_CLOEXEC) < 0 ||
+	    fcntl(SOCKET_FD, F_SETFD, FD_CLOEXEC) < 0)
+		errx(EX_USAGE, "it is started by nixuser-helper(8)");
+	(void)umask(0);	/* modes are spelled out in root.c */
+	machine.toplevel = argv[1];
+	receive_plan(&plan, &machine);
+	cgroup_fd = machine.fds[PLAN_CGROUP_FD];
+	runtime_fd = machine.fds[PLAN_RUNTIME_FD];
+
+	build_root(&machine);
+	r = clone_payload(&machine, &payload);
+	if (r < 0)
+		fail(r, "start the machine's first process");
+	wait_for_exec(&payload);
+	report(REPORT_RUNNING, &payload, NULL);
+	let_go();
+
+	attended = supervise(&payload);
+	while (waitid(P_PID, (id_t)payload.pid, &end, WEXITED) < 0 && errno == EINTR)
+		;
+	r = cleanup_payload(cgroup_fd, runtime_fd);
+	if (attended)
+		report(REPORT_ENDED, &payload, &end);
+	else
+		r = cleanup_machine(cgroup_fd, runtime_fd, plan.name);
+	plan_free(&plan);
+	return r < 0 ? EX_OSERR : EX_OK;
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+#include "scope.h"
+
+#include "auto.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <systemd/sd-bus.h>
+
+#define MANAGER "org.freedesktop.systemd1", "/org/freedesktop/systemd1", \
+	"org.freedesktop.systemd1.Manager"
+
+struct job {
+	char *path;	/* of the job we wait for; heap */
+	bool done;
+	bool failed;
+};
+
+static void close_bus(sd_bus **bus)
+{
+	sd_bus_flush_close_unref(*bus);
+}
+
+static void unref_message(sd_bus_message **m)
+{
+	sd_bus_message_unref(*m);
+}
+
+#define auto_bus __attribute__((cleanup(close_bus)))
+#define auto_message __attribute__((cleanup(unref_message)))
+
+bool scope_is_possible(void)
+{
+	const char *dir = getenv("XDG_RUNTIME_DIR");
+	char path[4096];
+
+	if (getenv("DBUS_SESSION_BUS_ADDRESS"))
+		return true;
+	if (!dir)
+		return false;
+	(void)snprintf(path, sizeof(path), "%s/bus", dir);	/* cut off, it does not exist */
+	return access(path, R_OK | W_OK) == 0;
+}
+
+static int on_job_removed(sd_bus_message *m, void *data, sd_bus_error *error)
+{
+	struct job *job = data;
+	const char *path, *unit, *result;
+	uint32_t id;
+	int r = sd_bus_message_read(m, "uoss", &id, &path, &unit, &result);
+
+	(void)error;
+	if (r < 0)
+		return r;
+	if (job->path && strcmp(path, job->path) == 0) {
+		job->done = true;
+		job->failed = strcmp(result, "done") != 0;
+	}
+	return 0;
+}
+
+static int start_unit(sd_bus *bus, const char *unit, char **ret_job)
+{
+	auto_message sd_bus_message *m = NULL, *reply = NULL;
+	const char *path;
+	int r;
+
+	r = sd_bus_message_new_method_call(bus, &m, MANAGER, "StartTransientUnit");
+	if (r < 0)
+		return r;
+	r = sd_bus_message_append(m, "ssa(sv)a(sa(sv))", unit, "fail", 4,
+				  "Description", "s", "NixOS machine of nixuser-boot",
+				  "Delegate", "b", 1,
+				  "CollectMode", "s", "inactive-or-failed",
+				  "PIDs", "au", 1, (uint32_t)getpid(),
+				  0);
+	if (r < 0)
+		return r;
+	r = sd_bus_call(bus, m, 0, NULL, &reply);
+	if (r < 0)
+		return r;
+	r = sd_bus_message_read(reply, "o", &path);
+	if (r < 0)
+		return r;
+	*ret_job = strdup(path);
+	return *ret_job ? 0 : -ENOMEM;
+}
+
+int scope_enter(const char *name)
+{
+	auto_bus sd_bus *bus = NULL;
+	struct job job = {0};
+	char unit[128];	/* a name has at most 64 characters */
+	int r;
+
+	r = sd_bus_open_user(&bus);
+	if (r < 0)
+		return r;
+	/* Before the call, lest the signal come first. */
+	r = sd_bus_match_signal(bus, NULL, MANAGER, "JobRemoved", on_job_removed, &job);
+	if (r < 0)
+		return r;
+	r = sd_bus_call_method(bus, MANAGER, "Subscribe", NULL, NULL, NULL);
+	if (r < 0)
+		return r;
+	(void)snprintf(unit, sizeof(unit), "nixuser-%s.scope", name);	/* sized for it */
+	r = start_unit(bus, unit, &job.path);
+	while (r >= 0 && !job.done) {
+		r = sd_bus_process(bus, NULL);
+		if (r == 0)
+			r = sd_bus_wait(bus, UINT64_MAX);
+	}
+	free(job.path);
+	if (r < 0)
+		return r;
+	return job.failed ? -ECANCELED : 0;
+}

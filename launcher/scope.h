@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* A scope of the user manager, with delegation, for this process. */
+/* Used by: nixuser-boot. Privilege: none. */
+#pragma once
+
+#include <stdbool.h>
+
+/* scope_is_possible() - is there a user bus at all? Cheap: one access(2). */
+bool scope_is_possible(void);
+
+/**
+ * scope_enter() - have the user manager put us into a scope of our own
+ * @name: of the machine; the unit is "nixuser-NAME.scope"
+ *
+ * Returns when the manager has done it.
+ *
+ * Return: 0; -EEXIST if the unit is there already; -ECANCELED if the job
+ * failed; -errno of sd_bus_call(3). Source: org.freedesktop.systemd1(5),
+ * StartTransientUnit(); systemd.scope(5).
+ */
+int scope_enter(const char *name);

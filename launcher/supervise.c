@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+#include "supervise.h"
+
+#include "auto.h"
+#include "fdpass.h"
+
+#include <err.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+#include <time.h>
+
+#define EXIT_REBOOT 133
+
+/* State of the loop. */
+struct loop {
+	const struct supervision *s;
+	sd_event *event;
+	pid_t pid;		/* of PID 1; 0 until it runs */
+	int pidfd;
+	bool stopping;
+	struct report end;	/* kind is 0 until it has ended */
+};
+
+static const int handled[] = {SIGTERM, SIGINT, SIGHUP, SIGWINCH};
+
+void supervise_block_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)
+		sigaddset(&set, handled[i]);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);	/* fails for a bad first argument only */
+}
+
+static void send_signal(struct loop *loop, int sig)
+{
+	/* ESRCH: it has just ended, and its report is on the way. */
+	if (loop->pidfd >= 0)
+		(void)syscall(SYS_pidfd_send_signal, loop->pidfd, sig, NULL, 0);
+}
+
+static void kill_machine(struct loop *loop)
+{
+	loop->stopping = true;
+	/* Not running yet: closing the socket ends nixuser-launch, and it the machine. */
+	if (loop->pidfd < 0)
+		(void)sd_event_exit(loop->event, 0);
+	send_signal(loop, SIGKILL);
+}
+
+static int on_timeout(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct loop *loop = data;
+
+	(void)source;
+	(void)usec;
+	warnx("machine '%s' did not power off within %u seconds; killing it", loop->s->name,
+	      loop->s->options->stop_timeout_s);
+	kill_machine(loop);
+	return 0;
+}
+
+static void request_stop(struct loop *loop)
+{
+	uint64_t timeout_us = (uint64_t)loop->s->options->stop_timeout_s * 1000000;
+
+	if (loop->stopping) {
+		kill_machine(loop);
+		return;
+	}
+	loop->stopping = true;
+	send_signal(loop, SIGRTMIN + 3);
+	if (sd_event_add_time_relative(loop->event, NULL, CLOCK_MONOTONIC, timeout_us, 0,
+				       on_timeout, loop) < 0)
+		kill_machine(loop);
+}
+
+static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si, void *data)
+{
+	struct loop *loop = data;
+
+	(void)source;
+	if (si->ssi_signo == SIGWINCH)
+		terminal_resize(loop->s->terminal);
+	else
+		request_stop(loop);
+	return 0;
+}
+
+static void on_escape(void *data)
+{
+	struct loop *loop = data;
+
+	kill_machine(loop);
+}
+
+static void on_hangup(void *data)
+{
+	struct loop *loop = data;
+
+	if (!loop->stopping)
+		request_stop(loop);
+}
+
+static int on_report(sd_event_source *source, int fd, uint32_t revents, void *data)
+{
+	struct loop *loop = data;
+	struct report report;
+	size_t n = 0, len = 0;
+	int pidfd = -1;
+	int r = fdpass_recv(fd, &report, sizeof(report), &pidfd, 1, &n, &len);
+
+	(void)source;
+	(void)revents;
+	if (r == 0 && len == sizeof(report) && report.kind == REPORT_RUNNING && n == 1) {
+		loop->pid = report.pid;
+		loop->pidfd = pidfd;
+		if (loop->stopping)
+			send_signal(loop, SIGRTMIN + 3);
+		return 0;
+	}
+	if (r == 0 && len == sizeof(report) && report.kind == REPORT_ENDED && n == 0)
+		loop->end = report;
+	auto_close_fd(&pidfd);
+	return sd_event_exit(loop->event, 0);
+}
+
+/*
+ * One variable of a notification. Before systemd has its handlers, PID 1 is a
+ * script that a stop request does not reach; so it is repeated when they are there.
+ */
+static void handle_variable(struct loop *loop, const char *variable)
+{
+	bool ready = strcmp(variable, "READY=1") == 0;
+
+	if (loop->stopping && (ready || strcmp(variable, "X_SYSTEMD_SIGNALS_LEVEL=2") == 0))
+		send_signal(loop, SIGRTMIN + 3);
+	if (ready)
+		(void)sd_notify(0, "READY=1");	/* nobody may be listening */
+}
+
+/* Only PID 1 is believed, by the credentials the kernel adds. */
+static int on_notify(sd_event_source *source, int fd, uint32_t revents, void *data)
+{
+	struct loop *loop = data;
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(struct ucred))];
+	} control;
+	char text[4096], *rest = text, *line;
+	struct iovec iov = {.iov_base = text, .iov_len = sizeof(text) - 1};
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control.buf, .msg_controllen = sizeof(control.buf),
+	};
+	struct cmsghdr *c;
+	struct ucred ucred;
+	/* Descriptors find no room in the control buffer, and are not installed. */
+	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	(void)source;
+	(void)revents;
+	if (n < 0)
+		return 0;
+	c = CMSG_FIRSTHDR(&msg);
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_CREDENTIALS ||
+	    msg.msg_flags & MSG_TRUNC)
+		return 0;
+	memcpy(&ucred, CMSG_DATA(c), sizeof(ucred));
+	if (loop->pid == 0 || ucred.pid != loop->pid)
+		return 0;
+	text[n] = '\0';
+	while ((line = strsep(&rest, "\n")))
+		handle_variable(loop, line);
+	return 0;
+}
+
+static int exit_status(const struct supervision *s, const struct report *end)
+{
+	if (end->code == CLD_EXITED)	/* 133 is ours to say */
+		return end->status == EXIT_REBOOT ? 1 : end->status;
+	/* What the kernel makes of reboot(2) in a pid namespace: reboot_pid_ns(). */
+	if (end->status == SIGINT)
+		return 0;
+	if (end->status == SIGHUP)
+		return EXIT_REBOOT;
+	warnx("machine '%s' was killed by signal %d (%s)", s->name, end->status,
+	      strsignal(end->status));
+	return 128 + end->status;
+}
+
+static int attach(struct loop *loop)
+{
+	const struct supervision *s = loop->s;
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < sizeof(handled) / sizeof(handled[0]); i++)
+		r = sd_event_add_signal(loop->event, NULL, handled[i], on_signal, loop);
+	if (r >= 0)
+		r = sd_event_add_io(loop->event, NULL, s->sock, EPOLLIN, on_report, loop);
+	if (r >= 0)
+		r = sd_event_add_io(loop->event, NULL, s->notify_fd, EPOLLIN, on_notify, loop);
+	if (r >= 0)
+		r = terminal_attach(s->terminal, loop->event, on_escape, on_hangup, loop);
+	return r;
+}
+
+int supervise(const struct supervision *s, int *ret_status, enum supervision_end *ret_end)
+{
+	struct loop loop = {.s = s, .pidfd = -1};
+	int r = sd_event_new(&loop.event);
+
+	if (r >= 0)
+		r = attach(&loop);
+	if (r >= 0)
+		r = sd_event_loop(loop.event);
+	sd_event_unref(loop.event);
+	if (r < 0)
+		send_signal(&loop, SIGKILL);
+	auto_close_fd(&loop.pidfd);
+	if (r < 0)
+		return r;
+	*ret_end = loop.end.kind == REPORT_ENDED ? SUPERVISION_ENDED : SUPERVISION_ABANDONED;
+	terminal_close(s->terminal);	/* before words go to it */
+	if (*ret_end == SUPERVISION_ENDED)
+		*ret_status = exit_status(s, &loop.end);
+	return 0;
+}

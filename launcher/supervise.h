@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* From the plan to the exit status: the supervisor's event loop. */
+/* Used by: nixuser-boot. Privilege: none. */
+#pragma once
+
+#include "options.h"
+#include "plan.h"
+#include "terminal.h"
+
+/* What the loop carries on with, and what comes out of it. */
+struct supervision {
+	const struct options *options;
+	const char *name;
+	struct terminal *terminal;
+	int sock;		/* to nixuser-launch; its plan has been sent */
+	int notify_fd;		/* what PID 1 says: sd_notify(3) */
+};
+
+enum supervision_end {
+	SUPERVISION_ENDED,	/* the machine has, by itself or as asked */
+	SUPERVISION_ABANDONED,	/* nixuser-launch has, without a word: clean up */
+};
+
+/* Blocks the signals that the loop will read, so that none is lost before it runs. */
+void supervise_block_signals(void);
+
+/**
+ * supervise() - carry the console, pass on readiness and requests, until it ends
+ * @s:          borrowed
+ * @ret_status: for SUPERVISION_ENDED: the exit status of the machine: its own; 0
+ *              for a poweroff; 133 for a reboot; 128 and the signal that killed it
+ * @ret_end:    which of the two it was
+ *
+ * SIGTERM, SIGINT and SIGHUP ask the machine to power off (SIGRTMIN+3 to PID 1);
+ * the second one, the timeout and ^]^]^] kill it.
+ *
+ * Return: 0, -errno of the event loop; the machine is killed then.
+ */
+int supervise(const struct supervision *s, int *ret_status, enum supervision_end *ret_end);
