@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+# nixuser-boot: plain GNU make. 'make help' lists the targets.
+
+# ---- yours to set ---------------------------------------------------------
+CC ?= cc
+CFLAGS ?= -O2 -g
+CPPFLAGS ?=
+LDFLAGS ?=
+PREFIX ?= /usr/local
+DESTDIR ?=
+STORE_DIR ?= /nix/store
+STATE_DIR ?= /nix/var/nix
+# The group of terminals in the closure: 3 on NixOS, 5 on most others.
+TTY_GID ?= 3
+SUBID_LIBS ?= -lsubid
+B ?= build
+
+VERSION := 0.1.0
+LIBEXEC := $(PREFIX)/libexec/nixuser
+
+# ---- required flags -------------------------------------------------------
+probe = $(shell printf 'int main(void){return 0;}' | \
+	$(CC) -Werror $(1) -x c -o /dev/null - 2>/dev/null && printf '%s' '$(1)')
+
+WARNINGS := -Wall -Wextra -Wshadow -Wformat=2 -Wmissing-prototypes -Wstrict-prototypes \
+	-Wundef -Wvla -Wwrite-strings -Wcast-qual -Wnull-dereference -Wconversion \
+	-Wno-missing-field-initializers \
+	$(call probe,-Wimplicit-fallthrough=5) $(call probe,-Wlogical-op) \
+	$(call probe,-Wduplicated-cond)
+HARDENING := -fPIE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fno-strict-overflow \
+	-fno-delete-null-pointer-checks \
+	$(call probe,-fstack-clash-protection) $(call probe,-fcf-protection=full) \
+	$(call probe,-ftrivial-auto-var-init=zero) $(call probe,-fzero-call-used-regs=used-gpr)
+LINK_HARDENING := -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code -Wl,--as-needed
+
+# Of the two orders of strnvis(3) in the world, the one of OpenBSD.
+BSD_CFLAGS := $(shell pkg-config --cflags libbsd-overlay) -DLIBBSD_OPENBSD_VIS
+BSD_LIBS := $(shell pkg-config --libs libbsd-overlay) -lmd
+CAP_LIBS := $(shell pkg-config --libs libcap)
+SYSTEMD_LIBS := $(shell pkg-config --libs libsystemd)
+CHECK_LIBS := $(shell pkg-config --libs check 2>/dev/null)
+
+# The user's CFLAGS come last. -U: some compilers predefine their own level.
+ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -U_FORTIFY_SOURCE -MMD -MP $(WARNINGS) $(HARDENING) \
+	-I$(B) -Icommon $(BSD_CFLAGS) $(CPPFLAGS) $(CFLAGS)
+
+# ---- programs: these lists are the scope of an audit ------------------------
+helper_SRC := helper/main.c helper/lookup.c helper/gcroot.c helper/storepath.c \
+	helper/namespace.c helper/console.c helper/handoff.c \
+	idmap/caps.c idmap/entry.c idmap/mapfile.c idmap/range.c idmap/refusal.c idmap/subid.c \
+	common/fdpass.c
+boot_SRC := launcher/boot.c launcher/options.c launcher/closure.c launcher/pin.c \
+	launcher/machine.c launcher/cgroup.c launcher/scope.c launcher/terminal.c \
+	launcher/supervise.c launcher/plan.c launcher/cleanup.c launcher/start.c launcher/dryrun.c launcher/mounts.c \
+	common/fdpass.c
+launch_SRC := launcher/launch.c launcher/root.c launcher/payload.c launcher/mounts.c launcher/plan.c \
+	launcher/cleanup.c common/fdpass.c
+
+helper_LIBS = $(SUBID_LIBS) $(CAP_LIBS) $(BSD_LIBS)
+boot_LIBS = $(SYSTEMD_LIBS) $(BSD_LIBS)
+launch_LIBS =
+
+PROGRAMS := $(B)/nixuser-helper $(B)/nixuser-boot $(B)/nixuser-launch
+
+.PHONY: all
+all: $(PROGRAMS)
+
+objects = $(patsubst %.c,$(B)/%.o,$(1))
+
+# A program sees its own folder, and what is shared.
+$(B)/helper/%.o: ALL_CFLAGS += -Ihelper -Iidmap
+$(B)/idmap/%.o: ALL_CFLAGS += -Iidmap
+$(B)/launcher/%.o: ALL_CFLAGS += -Ilauncher
+
+$(B)/%.o: %.c $(B)/config.h Makefile
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+$(B)/nixuser-helper: $(call objects,$(helper_SRC))
+	$(CC) $(CFLAGS) $(LINK_HARDENING) $(LDFLAGS) -o $@ $^ $(helper_LIBS)
+$(B)/nixuser-boot: $(call objects,$(boot_SRC))
+	$(CC) $(CFLAGS) $(LINK_HARDENING) $(LDFLAGS) -o $@ $^ $(boot_LIBS)
+$(B)/nixuser-launch: $(call objects,$(launch_SRC))
+	$(CC) $(CFLAGS) $(LINK_HARDENING) $(LDFLAGS) -o $@ $^ $(launch_LIBS)
+
+# Rewritten only when a setting changed.
+$(B)/config.h: FORCE
+	@mkdir -p $(@D)
+	@{ echo '/* Made by make from its variables. */'; \
+	   echo '#define VERSION "$(VERSION)"'; \
+	   echo '#define STORE_DIR "$(STORE_DIR)"'; \
+	   echo '#define STATE_DIR "$(STATE_DIR)"'; \
+	   echo '#define TTY_GID $(TTY_GID)'; \
+	   echo '#define HELPER_PATH "$(LIBEXEC)/nixuser-helper"'; \
+	   echo '#define LAUNCH_PATH "$(LIBEXEC)/nixuser-launch"'; } > $@.new
+	@cmp -s $@ $@.new && rm $@.new || mv $@.new $@
+.PHONY: FORCE
+FORCE:
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+# ---- install ----------------------------------------------------------------
+.PHONY: install install-caps uninstall clean
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXEC)
+	install -m 0755 $(B)/nixuser-boot $(DESTDIR)$(PREFIX)/bin/nixuser-boot
+	install -m 0755 $(B)/nixuser-launch $(DESTDIR)$(LIBEXEC)/nixuser-launch
+	install -m 0755 $(B)/nixuser-helper $(DESTDIR)$(LIBEXEC)/nixuser-helper
+
+# The one privileged step, alone and loud: permitted only, never effective.
+install-caps:
+	chown root:root $(DESTDIR)$(LIBEXEC)/nixuser-helper
+	setcap cap_setgid,cap_setuid=p $(DESTDIR)$(LIBEXEC)/nixuser-helper
+	getcap $(DESTDIR)$(LIBEXEC)/nixuser-helper
+
+clean:
+	rm -rf $(B)
