@@ -46,7 +46,7 @@ ALL_CFLAGS = -std=gnu17 -D_GNU_SOURCE -U_FORTIFY_SOURCE -MMD -MP $(WARNINGS) $(H
 
 # ---- programs: these lists are the scope of an audit ------------------------
 helper_SRC := helper/main.c helper/lookup.c helper/gcroot.c helper/storepath.c \
-	helper/namespace.c helper/console.c helper/handoff.c \
+	helper/namespace.c helper/console.c \
 	idmap/caps.c idmap/entry.c idmap/mapfile.c idmap/range.c idmap/refusal.c idmap/subid.c \
 	common/fdpass.c
 boot_SRC := launcher/boot.c launcher/options.c launcher/closure.c launcher/pin.c \

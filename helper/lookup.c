@@ -42,7 +42,7 @@ static enum refusal find_ranges(struct caller caller, struct lookup *ret)
  * byte of @link is looked at.
  * Mustn't: say anything but one struct lookup.
  */
-_Noreturn static void lookup_child(int fd, pid_t parent, const char *link, struct caller caller)
+_Noreturn static void run_child(int fd, pid_t parent, const char *link, struct caller caller)
 {
 	struct lookup found = {.magic = LOOKUP_MAGIC};
 	enum refusal r;
@@ -92,28 +92,36 @@ static enum refusal check_answer(const struct lookup *found, struct caller calle
 	return REFUSED_NOT;
 }
 
-enum refusal lookup_run(const char *link, struct caller caller, struct lookup *ret)
+int lookup_start(const char *link, struct caller caller, struct lookup_child *ret)
 {
-	auto_close int read_fd = -1, write_fd = -1;
-	struct lookup found = {0};
 	pid_t self = getpid(), pid;
-	enum refusal r;
 	int fds[2];
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
-		return REFUSED_LOOKUP_DIED;
-	read_fd = fds[0];
-	write_fd = fds[1];
+		return -errno;
 	pid = fork();
-	if (pid < 0)
-		return REFUSED_LOOKUP_DIED;
 	if (pid == 0)
-		lookup_child(write_fd, self, link, caller);
-	(void)close(fd_steal(&write_fd));	/* so that its death reads as EOF */
+		run_child(fds[1], self, link, caller);
+	if (pid < 0) {
+		int r = -errno;
 
-	r = read_answer(read_fd, &found);
-	(void)kill(pid, SIGKILL);	/* ours and not reaped: the pid cannot be another's */
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		(void)close(fds[0]);
+		(void)close(fds[1]);
+		return r;
+	}
+	(void)close(fds[1]);	/* so that its death reads as EOF */
+	*ret = (struct lookup_child){.pid = pid, .answer_fd = fds[0]};
+	return 0;
+}
+
+enum refusal lookup_finish(struct lookup_child *child, struct caller caller, struct lookup *ret)
+{
+	struct lookup found = {0};
+	enum refusal r = read_answer(child->answer_fd, &found);
+
+	auto_close_fd(&child->answer_fd);
+	(void)kill(child->pid, SIGKILL);	/* ours and not reaped: the pid cannot be another's */
+	while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	if (r == REFUSED_NOT)
 		r = check_answer(&found, caller);

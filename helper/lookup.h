@@ -23,17 +23,35 @@ struct lookup {
 	char base[STOREPATH_BASE_SIZE];		/* valid if not refused */
 };
 
+/* The child while it looks. */
+struct lookup_child {
+	pid_t pid;
+	int answer_fd;
+};
+
 /**
- * lookup_run() - validate @link and find the caller's ranges, in a child
+ * lookup_start() - validate @link and find the caller's ranges, in a child
  * @link:   path of the gc root as the caller typed it; hostile
  * @caller: who asks
- * @ret:    the answer, checked again on this side; valid for REFUSED_NOT only
+ * @ret:    the child; end it with lookup_finish()
  *
  * The child drops its capabilities before it looks at anything and is
- * undumpable, so that the caller cannot ptrace it into another answer. It is
- * killed and reaped on every path; it has ten seconds.
+ * undumpable, so that the caller cannot ptrace it into another answer.
  *
- * Return: REFUSED_NOT, what the child found, or REFUSED_LOOKUP_*.
+ * Return: 0, -errno of pipe2(2) or fork(2).
  * Privilege: permitted here, none effective; none in the child.
  */
-enum refusal lookup_run(const char *link, struct caller caller, struct lookup *ret);
+int lookup_start(const char *link, struct caller caller, struct lookup_child *ret);
+
+/**
+ * lookup_finish() - take the answer, and end the child
+ * @child:  from lookup_start(); killed and reaped on every path
+ * @caller: as there
+ * @ret:    the answer, checked again on this side; valid for REFUSED_NOT only
+ *
+ * Waits ten seconds at most.
+ *
+ * Return: REFUSED_NOT, what the child found, or REFUSED_LOOKUP_*.
+ * Privilege: permitted, none effective.
+ */
+enum refusal lookup_finish(struct lookup_child *child, struct caller caller, struct lookup *ret);

@@ -9,24 +9,22 @@
  *
  *  1. Entry. Capabilities to a known state, then everything else a caller can
  *     hand down: caps.c, entry.c. From here on nothing is effective.
- *  2. Lookup, in a child without capabilities: is the closure a live gc root of
- *     the caller's, which ranges are his: lookup.c.
- *  3. Clone the outer namespace: namespace.c.
- *  4. Write its two maps. The only moments with a capability effective: mapfile.c.
- *  5. Drop for good, prove it, let the child go on, exit.
- *
- *  The child, root of the outer namespace and of nothing else, makes the console
- *  (console.c), sends it to nixuser-boot, and becomes nixuser-launch (handoff.c).
+ *  2. Two children at once. The lookup child, without capabilities: is the
+ *     closure a live gc root of the caller's, which ranges are his: lookup.c. The
+ *     namespace child, in the outer namespace: it waits: namespace.c.
+ *  3. Write the two maps. The only moments with a capability effective: mapfile.c.
+ *  4. Drop for good, prove it, let the namespace child go on: it becomes root
+ *     inside, makes the console (console.c) and sends it, with the namespaces,
+ *     to nixuser-boot. Nothing is executed by the helper or its children.
  *
  * Nothing that comes back from a child is more than a record that is checked
- * again (2) or no message at all (3 to 5). The helper holds no descriptor that
- * its caller could not have opened himself, but the two map files, closed
- * before their capability is lowered.
+ * again (2) or an exit status (4). The helper holds no descriptor that its
+ * caller could not have opened himself, but the two map files, closed before
+ * their capability is lowered.
  */
 #include "caps.h"
-#include "console.h"
+#include "config.h"
 #include "entry.h"
-#include "handoff.h"
 #include "lookup.h"
 #include "namespace.h"
 #include "refusal.h"
@@ -45,11 +43,18 @@
 #include <vis.h>
 
 #define HELD (CAPS_BIT(CAP_SETUID) | CAPS_BIT(CAP_SETGID))
+#define SOCKET_FD 3	/* to nixuser-boot; the one descriptor that is kept */
 
 struct request {
 	bool check_only;	/* --check: print what was found, boot nothing */
 	const char *link;
 };
+
+_Noreturn static void fail(int r, const char *what)
+{
+	errno = -r;
+	err(EX_OSERR, "cannot %s", what);
+}
 
 /* What a user typed may hold escape sequences; his terminal shall not obey them. */
 _Noreturn static void refuse(const char *link, enum refusal r)
@@ -66,13 +71,11 @@ _Noreturn static void refuse(const char *link, enum refusal r)
 static void enter(bool *ret_capable)
 {
 	int caps = caps_enter(HELD);
-	int r = caps < 0 && caps_enter(0) < 0 ? -ENOTRECOVERABLE : entry_clean(HANDOFF_SOCKET);
+	int r = caps < 0 && caps_enter(0) < 0 ? -ENOTRECOVERABLE : entry_clean(SOCKET_FD);
 
 	setprogname("nixuser-helper");
-	if (r < 0) {
-		errno = -r;
-		err(EX_OSERR, "cannot make a clean start");
-	}
+	if (r < 0)
+		fail(r, "make a clean start");
 	*ret_capable = caps == 0;
 }
 
@@ -119,63 +122,85 @@ static int print_plan(const struct lookup *found, struct caller caller)
 	return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
 }
 
-/* The child's half of stages 4 and 5, and the hand-off. Does not return. */
-_Noreturn static void become_launcher(int go_fd, const char *base)
+/* The namespace child's half. Does not return. */
+_Noreturn static void run_namespace_child(int go_fd)
 {
-	struct console console;
-	int r;
+	char base[STOREPATH_BASE_SIZE];
+	int r = namespace_enter(go_fd, base);
 
-	r = namespace_enter(go_fd);
 	if (r == -ECANCELED)
-		_exit(EX_SOFTWARE);	/* the helper has said why */
+		_exit(EX_SOFTWARE);	/* the helper says why */
 	if (r < 0) {
 		errno = -r;
-		err(EX_OSERR, "cannot become root of the new user namespace");
+		warn("cannot become root of the new user namespace");
+		_exit(EX_OSERR);
 	}
-	r = console_make(&console);
-	if (r < 0) {
+	r = namespace_hand_over(SOCKET_FD, base);
+	if (r < 0 && r != -EPIPE) {	/* without a reader: nixuser-boot says why */
 		errno = -r;
-		err(EX_OSERR, "cannot make the console (devpts)");
+		warn("cannot make the console (devpts)");
 	}
-	r = handoff(&console, base);
-	if (r == -EPIPE)
-		_exit(EX_SOFTWARE);	/* nixuser-boot has said why */
-	errno = -r;
-	err(EX_OSERR, "cannot hand off to %s", LAUNCH_PATH);
+	_exit(r < 0 ? EX_OSERR : EX_OK);
+}
+
+/* Stage 2. Returns in the helper only, with both children's results. */
+static void make_namespace(struct request request, struct caller caller, struct lookup *found,
+			   struct namespace *ns)
+{
+	struct lookup_child child;
+	enum refusal refusal, refused_clone;
+	int go_fd, cloned, r;
+
+	r = lookup_start(request.link, caller, &child);
+	if (r < 0)
+		fail(r, "start the lookup child");
+	cloned = namespace_clone(&refused_clone, ns, &go_fd);
+	if (cloned == 0)
+		run_namespace_child(go_fd);
+	refusal = lookup_finish(&child, caller, found);
+	if (refusal == REFUSED_NOT)
+		refusal = refused_clone;
+	if (refusal != REFUSED_NOT) {
+		if (cloned == 1)
+			namespace_abandon(ns);
+		refuse(request.link, refusal);
+	}
+	if (cloned < 0)
+		fail(cloned, "make a user namespace");
+}
+
+static int check(struct request request, struct caller caller)
+{
+	struct lookup_child child;
+	struct lookup found;
+	enum refusal refusal;
+	int r = lookup_start(request.link, caller, &child);
+
+	if (r < 0)
+		fail(r, "start the lookup child");
+	refusal = lookup_finish(&child, caller, &found);
+	if (refusal != REFUSED_NOT)
+		refuse(request.link, refusal);
+	return print_plan(&found, caller);
 }
 
 int main(int argc, char **argv)
 {
-	struct namespace ns = NAMESPACE_NONE;
+	struct namespace ns;
 	struct request request;
 	struct caller caller;
 	struct lookup found;
-	enum refusal refusal;
 	bool capable;
-	int go_fd, r;
+	int r;
 
 	enter(&capable);
 	request = parse(argc, argv);
 	caller = identify(request.link);
-	if (!request.check_only)
-		require_capable(request.link, capable);
-
-	refusal = lookup_run(request.link, caller, &found);
-	if (refusal != REFUSED_NOT)
-		refuse(request.link, refusal);
 	if (request.check_only)
-		return print_plan(&found, caller);
+		return check(request, caller);
+	require_capable(request.link, capable);
 
-	r = namespace_clone(&refusal, &ns, &go_fd);
-	if (r == 0)
-		become_launcher(go_fd, found.base);
-	if (refusal != REFUSED_NOT)
-		refuse(request.link, refusal);
-	if (r < 0) {
-		errno = -r;
-		err(EX_OSERR, "cannot make a user namespace");
-	}
-
+	make_namespace(request, caller, &found, &ns);
 	r = namespace_map(&ns, &found, caller);
 	if (caps_drop() < 0) {
 		namespace_abandon(&ns);
@@ -183,13 +208,10 @@ int main(int argc, char **argv)
 	}
 	if (r < 0) {
 		namespace_abandon(&ns);
-		errno = -r;
-		err(EX_OSERR, "cannot write the id maps of the new user namespace");
+		fail(r, "write the id maps of the new user namespace");
 	}
-	r = namespace_release(&ns);
-	if (r < 0) {
-		errno = -r;
-		err(EX_OSERR, "cannot release the new user namespace");
-	}
-	return EX_OK;
+	r = namespace_finish(&ns, found.base);
+	if (r < 0)
+		fail(r, "release the new user namespace");
+	return r;
 }

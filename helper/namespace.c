@@ -2,6 +2,8 @@
 #include "namespace.h"
 
 #include "auto.h"
+#include "console.h"
+#include "fdpass.h"
 #include "mapfile.h"
 #include "range.h"
 
@@ -10,20 +12,21 @@
 #include <grp.h>
 #include <linux/magic.h>
 #include <linux/sched.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 /* In the child 0, in the parent its pid. glibc has no wrapper for clone3(2). */
-static pid_t clone_child(int *ret_pidfd)
+static pid_t clone_child(void)
 {
 	struct clone_args args = {
-		.flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_PARENT | CLONE_PIDFD,
-		.pidfd = (uintptr_t)ret_pidfd,
-		/* exit_signal must be 0 with CLONE_PARENT: ours is inherited. */
+		.flags = CLONE_NEWUSER | CLONE_NEWNS,
+		.exit_signal = SIGCHLD,
 	};
 
 	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
@@ -44,15 +47,10 @@ static enum refusal refuse_clone(int error)
 	}
 }
 
-/*
- * A pid may be another's by the time it is looked up, since not we but our
- * parent reaps the child. A pidfd that has not ended after the directory was
- * opened proves that the directory is the child's.
- */
-static int open_proc(pid_t pid, int pidfd)
+/* Ours and not reaped: whatever happens to it, the pid cannot be another's. */
+static int open_proc(pid_t pid)
 {
 	char path[sizeof("/proc/") + 10];	/* a pid has at most ten digits */
-	struct pollfd p = {.fd = pidfd, .events = POLLIN};
 	auto_close int fd = -1;
 	struct statfs fs;
 
@@ -60,22 +58,18 @@ static int open_proc(pid_t pid, int pidfd)
 	fd = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fstatfs(fd, &fs) < 0)
 		return -errno;
-	if (fs.f_type != PROC_SUPER_MAGIC)
-		return -EACCES;
-	if (poll(&p, 1, 0) != 0)
-		return -ESRCH;
-	return fd_steal(&fd);
+	return fs.f_type == PROC_SUPER_MAGIC ? fd_steal(&fd) : -EACCES;
 }
 
 int namespace_clone(enum refusal *ret_refusal, struct namespace *ret, int *ret_go_fd)
 {
-	struct namespace ns = NAMESPACE_NONE;
+	struct namespace ns = {.proc_fd = -1};
 	int go[2];
 
 	*ret_refusal = REFUSED_NOT;
 	if (pipe2(go, O_CLOEXEC) < 0)
 		return -errno;
-	ns.pid = clone_child(&ns.pidfd);
+	ns.pid = clone_child();
 	if (ns.pid == 0) {
 		(void)close(go[1]);	/* or it would never read EOF */
 		*ret_go_fd = go[0];
@@ -91,7 +85,7 @@ int namespace_clone(enum refusal *ret_refusal, struct namespace *ret, int *ret_g
 	}
 	(void)close(go[0]);
 	ns.go_fd = go[1];
-	ns.proc_fd = open_proc(ns.pid, ns.pidfd);
+	ns.proc_fd = open_proc(ns.pid);
 	if (ns.proc_fd < 0) {
 		int r = ns.proc_fd;
 
@@ -120,40 +114,45 @@ int namespace_map(const struct namespace *ns, const struct lookup *found, struct
 	return mapfile_write_gid(ns->proc_fd, map, (size_t)len);
 }
 
-static void close_all(struct namespace *ns)
+/* Return: the exit status; EX_SOFTWARE for a child that was killed. */
+static int reap(struct namespace *ns)
 {
-	auto_close_fd(&ns->pidfd);
+	int status;
+
 	auto_close_fd(&ns->proc_fd);
 	auto_close_fd(&ns->go_fd);
+	while (waitpid(ns->pid, &status, 0) < 0) {
+		if (errno != EINTR)
+			return EX_SOFTWARE;
+	}
+	return WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE;
 }
 
 void namespace_abandon(struct namespace *ns)
 {
-	/* ESRCH: it has ended by itself. */
-	if (ns->pidfd >= 0)
-		(void)syscall(SYS_pidfd_send_signal, ns->pidfd, SIGKILL, NULL, 0);
-	close_all(ns);
+	(void)kill(ns->pid, SIGKILL);	/* ours and not reaped */
+	(void)reap(ns);
 }
 
-int namespace_release(struct namespace *ns)
+int namespace_finish(struct namespace *ns, const char *base)
 {
-	if (write(ns->go_fd, "", 1) != 1) {
+	size_t size = strlen(base) + 1;
+
+	if (write(ns->go_fd, base, size) != (ssize_t)size) {
 		int r = -errno;
 
 		namespace_abandon(ns);
 		return r;
 	}
-	close_all(ns);
-	return 0;
+	return reap(ns);
 }
 
-int namespace_enter(int go_fd)
+int namespace_enter(int go_fd, char ret_base[static STOREPATH_BASE_SIZE])
 {
-	char byte;
-	ssize_t n = read(go_fd, &byte, 1);
+	ssize_t n = read(go_fd, ret_base, STOREPATH_BASE_SIZE);
 
 	(void)close(go_fd);
-	if (n != 1)
+	if (n <= 0 || ret_base[n - 1] != '\0')
 		return -ECANCELED;
 	/*
 	 * Groups first, the uid last: each needs a capability that the next one
@@ -162,4 +161,20 @@ int namespace_enter(int go_fd)
 	if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
 		return -errno;
 	return getuid() == 0 && geteuid() == 0 && getgid() == 0 && getegid() == 0 ? 0 : -EPERM;
+}
+
+int namespace_hand_over(int sock, const char *base)
+{
+	auto_close int user_fd = open("/proc/self/ns/user", O_RDONLY | O_CLOEXEC);
+	auto_close int mnt_fd = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	struct console console;
+	int r;
+
+	if (user_fd < 0 || mnt_fd < 0)
+		return -errno;
+	r = console_make(&console);
+	if (r < 0)
+		return r;
+	return fdpass_send(sock, base, strlen(base) + 1,
+			   (int[]){console.master_fd, console.devpts_fd, user_fd, mnt_fd}, 4);
 }

@@ -4,10 +4,11 @@
  *
  *  1. Which closure, and can it boot? Open it: closure.c.
  *  2. Who is this machine? A name, an id, a locked runtime directory: machine.c.
- *  3. Start nixuser-helper. While it works: ask the daemon for a temporary root
- *     (pin.c), find or make a delegated cgroup (cgroup.c, scope.c).
- *  4. Receive the console; send nixuser-launch, which the helper's child has
- *     become, the plan.
+ *  3. Start nixuser-helper and nixuser-launch: start.c. While they work: ask the
+ *     daemon for a temporary root (pin.c), find or make a delegated cgroup
+ *     (cgroup.c, scope.c).
+ *  4. Receive the namespaces and the console from the helper; send nixuser-launch
+ *     the plan.
  *  5. Carry the console until the machine ends: supervise.c, terminal.c.
  *  6. Leave nothing behind, and return its exit status.
  *
@@ -64,29 +65,46 @@ _Noreturn static void fail(int status, int r, const char *what)
 	err(status, "cannot %s", what);
 }
 
+/* One judge of links, with one set of words: what is wrong, nixuser-helper says. */
+_Noreturn static void refuse_link(const struct closure *closure)
+{
+	int status = start_check(closure->link);
+
+	if (status < 0)
+		fail(EX_OSERR, status, "start nixuser-helper");
+	if (status == EX_OK)
+		errx(EX_DATAERR, "%s: the link changed while it was looked at; try again",
+		     safe(closure->link));
+	exit(status);
+}
+
+/* One complaint at a time: if nixuser-helper has one, it is said already. */
+static void hear_helper(const struct start *start)
+{
+	int status = start ? start_reap(start->helper_pid) : EX_OK;
+
+	if (status != EX_OK)
+		exit(status);
+}
+
 static void locate(const struct options *options, struct closure *closure)
 {
-	enum closure_failure failure;
 	int r = closure_locate(options->closure, closure);
 
 	if (r == -ENAMETOOLONG)
 		errx(EX_DATAERR, "%s: the path is too long", safe(options->closure));
-	if (r < 0) {
-		/* One judge of links, with one set of words. */
-		int status = start_check(closure->link);
+	if (r < 0)
+		refuse_link(closure);
+}
 
-		if (status == EX_UNAVAILABLE)
-			fail(status, -errno, "run " HELPER_PATH);
-		exit(status == EX_OK ? EX_DATAERR : status);
-	}
-	failure = closure_open(closure);
+static void inspect(const struct options *options, const struct start *start,
+		    struct closure *closure)
+{
+	enum closure_failure failure = closure_open(closure);
+
 	if (failure != CLOSURE_OK) {
-		int status = start_check(closure->link);
-
-		if (status == EX_OK)
-			errx(EX_DATAERR, "%s: %s", safe(options->closure),
-			     closure_failure_text(failure));
-		exit(status);
+		hear_helper(start);
+		errx(EX_DATAERR, "%s: %s", safe(options->closure), closure_failure_text(failure));
 	}
 	if (!closure_has_console(closure) && !options->quiet)
 		warnx("no login prompt on the console: the closure masks console-getty.service; "
@@ -106,6 +124,7 @@ static void identify(const struct options *options, const struct closure *closur
 		errx(EX_USAGE, "'%s' cannot be the name of a machine; give one with --name", safe(name));
 	(void)strlcpy(plan->name, name, sizeof(plan->name));
 	machine_id(plan->name, plan->machine_id);
+	(void)strlcpy(plan->toplevel, closure->toplevel, sizeof(plan->toplevel));	/* same size */
 }
 
 /* The environment of PID 1: Container Interface, "Environment Variables". */
@@ -132,22 +151,27 @@ static void make_environment(struct plan *plan, const struct options *options)
 	plan->args[n] = NULL;
 }
 
-static void acquire(struct plan *plan, struct traces *traces)
+static void acquire(struct plan *plan, const struct start *start, struct traces *traces)
 {
 	pid_t pid = 0;
+	enum runtime_failure failure = runtime_acquire(plan->name, &traces->runtime, &pid);
+	int error = errno;
 
-	switch (runtime_acquire(plan->name, &traces->runtime, &pid)) {
-	case RUNTIME_OK:
-		(void)strlcpy(plan->runtime_path, traces->runtime.path, sizeof(plan->runtime_path));
+	(void)strlcpy(plan->runtime_path, traces->runtime.path, sizeof(plan->runtime_path));
+	if (failure == RUNTIME_OK)
 		return;
+	hear_helper(start);
+	errno = error;
+	switch (failure) {
+	case RUNTIME_OK:
+	case RUNTIME_FAILED:
+		break;
 	case RUNTIME_NONE:
 		errx(EX_UNAVAILABLE, "no runtime directory: XDG_RUNTIME_DIR must name a directory of "
 		     "yours with mode 0700; log in through PAM, or 'loginctl enable-linger'");
 	case RUNTIME_HELD:
 		errx(EX_UNAVAILABLE, "machine '%s' runs already (nixuser-boot has pid %d); "
 		     "give this one another --name", plan->name, pid);
-	case RUNTIME_FAILED:
-		break;
 	}
 	err(EX_OSERR, "cannot make the runtime directory of machine '%s'", plan->name);
 }
@@ -196,23 +220,29 @@ static int find_cgroup(const struct plan *plan)
 static int make_cgroup(struct plan *plan, struct traces *traces)
 {
 	auto_close int own_fd = find_cgroup(plan);
+	int r;
 
 	if (own_fd < 0)
 		return -own_fd;
-	traces->cgroup_fd = cgroup_make(own_fd, plan->name);
-	if (traces->cgroup_fd < 0)
-		return warn_status(EX_OSERR, traces->cgroup_fd, "make the machine's cgroups");
-	return EX_OK;
+	r = traces->cgroup_fd = cgroup_make(own_fd, plan->name);
+	if (r >= 0 && cgroup_is_delegated(own_fd))
+		r = cgroup_enter_supervisor(traces->cgroup_fd);
+	return r < 0 ? warn_status(EX_OSERR, r, "make the machine's cgroups") : EX_OK;
 }
 
-/* In a child that is root of the outer namespace: what is there is not the caller's. */
-static void clean_as_root(const struct start *start, const struct traces *traces)
+/*
+ * nixuser-launch was killed: in a child that is root of the outer namespace
+ * instead, since what the machine leaves is not the caller's.
+ */
+static void clean_as_root(const struct namespaces *namespaces, const struct traces *traces)
 {
 	pid_t pid = fork();
 
 	if (pid == 0)
-		_exit(setns(start->userns_fd, CLONE_NEWUSER) == 0 &&
+		_exit(setns(namespaces->userns_fd, CLONE_NEWUSER) == 0 &&
 		      cleanup_payload(traces->cgroup_fd, traces->runtime.dir_fd) == 0 ? 0 : 1);
+	if (pid > 0)
+		(void)start_reap(pid);	/* clean() says what is left */
 }
 
 static void clean(const struct traces *traces, const struct plan *plan)
@@ -249,84 +279,121 @@ static int check_pin(int pin_fd, const struct closure *closure)
 	return r;
 }
 
-/* Stages 4 to 6, when the namespace is there. Returns the exit status. */
-static int run(const struct options *options, struct plan *plan, const struct traces *traces,
-	       const struct start *start)
+static int print_plan(const struct closure *closure, const struct plan *plan)
+{
+	int status = start_check(closure->link);
+
+	if (status < 0)
+		fail(EX_OSERR, status, "start nixuser-helper");
+	if (status == EX_OK)
+		dryrun_print(closure, plan);
+	return status;
+}
+
+static int explain(const struct supervision *s, int r)
+{
+	if (r == -ENOTTY) {
+		warnx("--console=interactive needs a terminal on standard input and output");
+		return EX_USAGE;
+	}
+	errno = -r;
+	warn("cannot run machine '%s'", s->name);
+	return EX_OSERR;
+}
+
+/* Stages 4 and 5, when the namespaces are there. Returns the exit status. */
+static int run(const struct options *options, const struct plan *plan, struct traces *traces,
+	       struct start *start, const struct namespaces *namespaces)
 {
 	struct terminal terminal = {.master_fd = -1};
 	struct supervision supervision = {
 		.options = options, .name = plan->name, .terminal = &terminal,
-		.sock = start->sock, .notify_fd = make_notify_socket(),
+		.sock = start->launch_sock, .notify_fd = make_notify_socket(),
 	};
 	const int fds[PLAN_FDS] = {
 		[PLAN_CGROUP_FD] = traces->cgroup_fd,
 		[PLAN_RUNTIME_FD] = traces->runtime.dir_fd,
 		[PLAN_NOTIFY_FD] = supervision.notify_fd,
+		[PLAN_DEVPTS_FD] = namespaces->devpts_fd,
+		[PLAN_USERNS_FD] = namespaces->userns_fd,
+		[PLAN_MNTNS_FD] = namespaces->mntns_fd,
 	};
 	enum supervision_end end = SUPERVISION_ABANDONED;
-	int status = EX_OSERR;
-	int r = terminal_open(options->console, start->master_fd, &terminal);
+	int status = EX_OK, launched;
+	int r = terminal_open(options->console, namespaces->master_fd, &terminal);
 
 	if (r >= 0)
-		r = plan_send(start->sock, plan, fds);
+		r = plan_send(start->launch_sock, plan, fds);
 	if (r >= 0 && terminal.interactive && !options->quiet)
 		fprintf(stderr, "Booting %s. Press ^] three times within a second to kill it.\r\n",
 			plan->name);
 	if (r >= 0)
 		r = supervise(&supervision, &status, &end);
 	terminal_close(&terminal);
-	if (r < 0) {
-		errno = -r;
-		warn(r == -ENOTTY ? "--console=interactive needs a terminal" : "cannot run the machine");
-	}
-	(void)close(start->sock);	/* if it is still there, nixuser-launch ends now */
-	if (end == SUPERVISION_ABANDONED) {
-		int reaped = start_reap();
+	if (r < 0)
+		status = explain(&supervision, r);
 
-		status = r < 0 ? (r == -ENOTTY ? EX_USAGE : EX_OSERR) : reaped;
-		clean_as_root(start, traces);
+	auto_close_fd(&start->launch_sock);	/* if it still waits, nixuser-launch ends now */
+	launched = start_reap(start->launch_pid);
+	if (end == SUPERVISION_ABANDONED) {
+		status = r < 0 ? status : launched == EX_OK ? EX_SOFTWARE : launched;
+		clean_as_root(namespaces, traces);
 	}
-	(void)start_reap();
+	return status;
+}
+
+/* From the first trace of the machine on the host to the last. */
+static int boot(const struct options *options, const struct closure *closure, struct plan *plan,
+		struct start *start, int pin_fd)
+{
+	struct traces traces = {.cgroup_fd = -1};
+	struct namespaces namespaces;
+	int status, r;
+
+	acquire(plan, start, &traces);
+	status = make_cgroup(plan, &traces);
+	r = start_receive(start, closure, &namespaces);
+	if (r < 0) {
+		int helped = start_reap(start->helper_pid);
+
+		if (r != -EPIPE)
+			helped = warn_status(EX_OSERR, r, "get the namespaces from nixuser-helper");
+		status = helped == EX_OK ? EX_SOFTWARE : helped;
+	} else if (status == EX_OK) {
+		status = check_pin(pin_fd, closure) < 0 ? EX_UNAVAILABLE
+			 : run(options, plan, &traces, start, &namespaces);
+	}
+	clean(&traces, plan);
 	return status;
 }
 
 int main(int argc, char **argv)
 {
-	struct traces traces = {.cgroup_fd = -1};
 	struct plan plan = {0};
 	struct options options;
 	struct closure closure;
 	struct start start;
-	int sock, pin_fd, r, status;
+	int pin_fd, r;
 
 	options_parse(argc, argv, &options);
 	locate(&options, &closure);
-	identify(&options, &closure, &plan);
-	make_environment(&plan, &options);
 	if (options.dry_run) {
-		status = start_check(closure.link);
-		if (status == EX_OK)
-			dryrun_print(&closure, &plan);
-		return status;
+		inspect(&options, NULL, &closure);
+		identify(&options, &closure, &plan);
+		make_environment(&plan, &options);
+		return print_plan(&closure, &plan);
 	}
 
 	supervise_block_signals();
-	r = start_helper(closure.link, &sock);
+	/* First of all, since all else is done before it is. */
+	r = start_programs(closure.link, &start);
 	if (r < 0)
-		fail(EX_UNAVAILABLE, r, "run " HELPER_PATH "; is nixuser-boot installed?");
+		fail(EX_OSERR, r, "start nixuser-helper and nixuser-launch");
 	r = pin_start(closure.toplevel, &pin_fd);
 	if (r < 0)
 		fail(EX_UNAVAILABLE, r, "reach the nix daemon");
-	acquire(&plan, &traces);
-	status = make_cgroup(&plan, &traces);
-
-	r = start_receive(sock, &start);
-	if (r < 0)
-		status = start_reap();
-	else if (status == EX_OK && check_pin(pin_fd, &closure) < 0)
-		status = EX_UNAVAILABLE;
-	else if (status == EX_OK)
-		status = run(&options, &plan, &traces, &start);
-	clean(&traces, &plan);
-	return status;
+	inspect(&options, &start, &closure);
+	identify(&options, &closure, &plan);
+	make_environment(&plan, &options);
+	return boot(&options, &closure, &plan, &start, pin_fd);
 }

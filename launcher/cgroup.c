@@ -88,20 +88,20 @@ static int enter(int cgroup_fd)
 
 int cgroup_make(int own_fd, const char *name)
 {
-	auto_close int machine_fd = -1, supervisor_fd = -1, payload_fd = -1;
+	auto_close int machine_fd = -1, payload_fd = -1;
 	char dir[CLEANUP_CGROUP_SIZE];
-	int r;
 
 	(void)snprintf(dir, sizeof(dir), CLEANUP_CGROUP_PREFIX "%s", name);	/* sized for it */
 	machine_fd = make(own_fd, dir);
 	if (machine_fd < 0)
 		return machine_fd;
-	supervisor_fd = make(machine_fd, CLEANUP_SUPERVISOR);
-	if (supervisor_fd < 0)
-		return supervisor_fd;
 	payload_fd = make(machine_fd, CLEANUP_PAYLOAD);
-	if (payload_fd < 0)
-		return payload_fd;
-	r = enter(supervisor_fd);
-	return r < 0 ? r : fd_steal(&machine_fd);
+	return payload_fd < 0 ? payload_fd : fd_steal(&machine_fd);
+}
+
+int cgroup_enter_supervisor(int machine_fd)
+{
+	auto_close int fd = make(machine_fd, CLEANUP_SUPERVISOR);
+
+	return fd < 0 ? fd : enter(fd);
 }

@@ -20,7 +20,7 @@ bool cgroup_is_writable(int own_fd);
 bool cgroup_is_delegated(int own_fd);
 
 /**
- * cgroup_make() - make "nixuser-NAME" with supervisor/ and payload/, and enter supervisor/
+ * cgroup_make() - make "nixuser-NAME" and payload/ in it
  * @own_fd: delegated
  * @name:   of the machine
  *
@@ -28,7 +28,19 @@ bool cgroup_is_delegated(int own_fd);
  * inside both set attributes of the cgroup they call theirs. What a crash left
  * is taken over.
  *
- * Return: a descriptor of "nixuser-NAME", the caller's; -errno of mkdir(2) or
- * write(2). Source: systemd, docs/CGROUP_DELEGATION.md.
+ * Return: a descriptor of "nixuser-NAME", the caller's; -errno of mkdir(2).
+ * Source: systemd, docs/CGROUP_DELEGATION.md.
  */
 int cgroup_make(int own_fd, const char *name);
+
+/**
+ * cgroup_enter_supervisor() - make supervisor/ beside payload/ and move there
+ * @machine_fd: from cgroup_make()
+ *
+ * For a unit that systemd has delegated: no processes in its inner nodes. Not
+ * for any other cgroup: moving a process waits for an RCU grace period, some
+ * milliseconds, once each way.
+ *
+ * Return: 0, -errno of mkdir(2) or write(2).
+ */
+int cgroup_enter_supervisor(int machine_fd);

@@ -182,11 +182,13 @@ static int remove_cgroup(int cgroup_fd, const char *name)
 
 	if (parent_fd < 0)
 		return -errno;
-	r = write_to(parent_fd, "cgroup.procs", "0");
-	if (r < 0)
-		return r;
-	if (unlinkat(cgroup_fd, CLEANUP_SUPERVISOR, AT_REMOVEDIR) < 0 && errno != ENOENT)
-		return -errno;
+	if (faccessat(cgroup_fd, CLEANUP_SUPERVISOR, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+		r = write_to(parent_fd, "cgroup.procs", "0");
+		if (r < 0)
+			return r;
+		if (unlinkat(cgroup_fd, CLEANUP_SUPERVISOR, AT_REMOVEDIR) < 0)
+			return -errno;
+	}
 	(void)snprintf(cgroup, sizeof(cgroup), CLEANUP_CGROUP_PREFIX "%s", name); /* sized for it */
 	if (unlinkat(parent_fd, cgroup, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		return -errno;

@@ -2,7 +2,10 @@
 /*
  * nixuser-launch: root of the outer namespace, and of nothing on the host
  *
- *  1. Receive the plan from nixuser-boot.
+ * Started by nixuser-boot beside nixuser-helper, so that it is there when the
+ * helper has made the namespaces; an ordinary process of the caller's until then.
+ *
+ *  1. Receive the plan and the namespaces from nixuser-boot; enter them.
  *  2. Build the machine's root here, where the machine cannot undo it: root.c.
  *  3. Clone PID 1 into the inner namespaces and its cgroup; write its maps; it
  *     goes on by itself: payload.c.
@@ -21,6 +24,7 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
@@ -29,14 +33,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 
-/* As nixuser-helper hands them over. */
+/* As nixuser-boot hands it over. */
 #define SOCKET_FD 3
-#define DEVPTS_FD 4
 
 /* How a payload that failed before its exec says so. */
 struct failure {
@@ -219,11 +223,28 @@ static void receive_plan(struct plan *plan, struct machine *machine)
 		fail(-errno, "open the cgroup of the machine");
 }
 
+/*
+ * The user namespace is the caller's, so he has every capability over it; the
+ * mount namespace belongs to it. Groups first, the uid last.
+ */
+static int enter_namespaces(const struct machine *machine)
+{
+	if (setns(machine->fds[PLAN_USERNS_FD], CLONE_NEWUSER) < 0 ||
+	    setns(machine->fds[PLAN_MNTNS_FD], CLONE_NEWNS) < 0)
+		return -errno;
+	if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+		return -errno;
+	/* Or the payload's uid_map, which is ours to write, would belong to the host's root. */
+	return prctl(PR_SET_DUMPABLE, 1) < 0 ? -errno : 0;
+}
+
 static void build_root(struct machine *machine)
 {
 	size_t failed;
-	int r;
+	int r = enter_namespaces(machine);
 
+	if (r < 0)
+		fail(r, "enter the outer namespace");
 	machine->export_fd = open_export(machine->plan, machine->fds[PLAN_RUNTIME_FD]);
 	if (machine->export_fd < 0)
 		fail(machine->export_fd, "prepare the directory for /run/host/unix-export");
@@ -234,18 +255,22 @@ static void build_root(struct machine *machine)
 
 int main(int argc, char **argv)
 {
-	struct machine machine = {.devpts_fd = DEVPTS_FD};
+	struct machine machine = {0};
 	struct payload payload;
 	struct plan plan = {0};
 	siginfo_t end = {0};
 	int cgroup_fd, runtime_fd, r;
 	bool attended;
 
-	if (argc != 2 || fcntl(DEVPTS_FD, F_SETFD, FD_CLOEXEC) < 0 ||
-	    fcntl(SOCKET_FD, F_SETFD, FD_CLOEXEC) < 0)
-		errx(EX_USAGE, "it is started by nixuser-helper(8)");
+	(void)argv;
+	if (argc != 1 || fcntl(SOCKET_FD, F_SETFD, FD_CLOEXEC) < 0)
+		errx(EX_USAGE, "it is started by nixuser-boot(1)");
+	/*
+	 * A session of its own: the caller's ^C is for nixuser-boot, which ends
+	 * the machine in order. EPERM: it leads a group, and has one already.
+	 */
+	(void)setsid();
 	(void)umask(0);	/* modes are spelled out in root.c */
-	machine.toplevel = argv[1];
 	receive_plan(&plan, &machine);
 	cgroup_fd = machine.fds[PLAN_CGROUP_FD];
 	runtime_fd = machine.fds[PLAN_RUNTIME_FD];

@@ -273,7 +273,7 @@ static int die_with_launch(const struct machine *machine)
  */
 static void choose_init(const char *toplevel, char *buf, size_t size)
 {
-	(void)snprintf(buf, size, "%s/prepare-root", toplevel);	/* both are short */
+	(void)snprintf(buf, size, "%s/prepare-root", toplevel);	/* sized for it */
 	if (access(buf, F_OK) < 0)
 		(void)snprintf(buf, size, "%s/init", toplevel);
 }
@@ -281,11 +281,11 @@ static void choose_init(const char *toplevel, char *buf, size_t size)
 static int run_init(const struct machine *machine)
 {
 	char *argv[PLAN_STRINGS_MAX + 2];
-	char path[PATH_MAX];
+	char path[PATH_MAX + sizeof("/prepare-root")];
 
 	memcpy(argv + 1, machine->plan->args, sizeof(machine->plan->args));
 	argv[0] = path;
-	choose_init(machine->toplevel, path, sizeof(path));
+	choose_init(machine->plan->toplevel, path, sizeof(path));
 	(void)umask(0022);	/* always succeeds */
 	/* Only the console goes in; what reports a failure closes by itself. */
 	if (close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC) < 0)

@@ -16,6 +16,7 @@ struct header {
 	uint32_t n_env, n_args;
 	char name[PLAN_NAME_MAX + 1];
 	char machine_id[PLAN_ID_SIZE];
+	char toplevel[PATH_MAX];
 	char runtime_path[PATH_MAX];
 };
 
@@ -47,6 +48,7 @@ int plan_send(int sock, const struct plan *plan, const int fds[static PLAN_FDS])
 		return -ENOMEM;
 	memcpy(header.name, plan->name, sizeof(header.name));
 	memcpy(header.machine_id, plan->machine_id, sizeof(header.machine_id));
+	memcpy(header.toplevel, plan->toplevel, sizeof(header.toplevel));
 	memcpy(header.runtime_path, plan->runtime_path, sizeof(header.runtime_path));
 	r = append(buf, &len, plan->env, &header.n_env);
 	if (r < 0)
@@ -90,6 +92,7 @@ static int unpack(char *buf, size_t len, struct plan *ret)
 	memcpy(&header, buf, sizeof(header));
 	if (header.magic != PLAN_MAGIC || !is_terminated(header.name, sizeof(header.name)) ||
 	    !is_terminated(header.machine_id, sizeof(header.machine_id)) ||
+	    !is_terminated(header.toplevel, sizeof(header.toplevel)) ||
 	    !is_terminated(header.runtime_path, sizeof(header.runtime_path)))
 		return -EPROTO;
 	if (!take(&pos, buf + len, header.n_env, ret->env) ||
@@ -97,6 +100,7 @@ static int unpack(char *buf, size_t len, struct plan *ret)
 		return -EPROTO;
 	memcpy(ret->name, header.name, sizeof(ret->name));
 	memcpy(ret->machine_id, header.machine_id, sizeof(ret->machine_id));
+	memcpy(ret->toplevel, header.toplevel, sizeof(ret->toplevel));
 	memcpy(ret->runtime_path, header.runtime_path, sizeof(ret->runtime_path));
 	return 0;
 }

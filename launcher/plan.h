@@ -17,12 +17,16 @@ enum plan_fd {
 	PLAN_CGROUP_FD,		/* the machine's cgroup: supervisor/ and payload/ are in it */
 	PLAN_RUNTIME_FD,	/* the machine's runtime directory */
 	PLAN_NOTIFY_FD,		/* an unbound datagram socket, to be /run/host/notify inside */
+	PLAN_DEVPTS_FD,		/* the machine's devpts, a detached mount */
+	PLAN_USERNS_FD,		/* the outer namespace */
+	PLAN_MNTNS_FD,		/* its mount namespace */
 	PLAN_FDS
 };
 
 struct plan {
 	char name[PLAN_NAME_MAX + 1];	/* of the machine, and its host name */
 	char machine_id[PLAN_ID_SIZE];
+	char toplevel[PATH_MAX];	/* path in the store */
 	char runtime_path[PATH_MAX];	/* where PLAN_RUNTIME_FD is, for mounting from it */
 	char *env[PLAN_STRINGS_MAX + 1];	/* of PID 1; NULL at the end; point into strings */
 	char *args[PLAN_STRINGS_MAX + 1];	/* for PID 1, after its name; NULL at the end */
@@ -44,7 +48,7 @@ int plan_send(int sock, const struct plan *plan, const int fds[static PLAN_FDS])
  * @ret:     the plan; release it with plan_free()
  * @ret_fds: PLAN_FDS descriptors, close-on-exec; the caller's
  *
- * Return: 0; -EPIPE if nixuser-boot is gone; -EPROTO for anything that is no
+ * Return: 0; -EPIPE if nixuser-boot has none, and has said why; -EPROTO for anything that is no
  * plan; -ENOMEM; -errno of recvmsg(2).
  */
 int plan_recv(int sock, struct plan *ret, int ret_fds[static PLAN_FDS]);

@@ -13,9 +13,7 @@
 /* What the steps work on. */
 struct machine {
 	const struct plan *plan;
-	const char *toplevel;	/* validated by nixuser-helper */
 	int fds[PLAN_FDS];
-	int devpts_fd;		/* detached mount */
 	int export_fd;		/* detached mount of the runtime directory's unix-export/ */
 	int payload_fd;		/* O_PATH of the cgroup payload/ */
 	int go_fd;		/* payload: a byte says that its maps are written */

@@ -5,112 +5,115 @@
 #include "config.h"
 #include "fdpass.h"
 
+#include <err.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
-#include <spawn.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 
-/* Where nixuser-helper expects its socket. */
+/* Where both programs expect their socket. */
 #define SOCKET_FD 3
 
-static int spawn(char *const argv[], int sock)
+/*
+ * In the child: with no signal blocked (our event loop blocks those it reads),
+ * and @sock, if there is one, as SOCKET_FD; the rest of ours is close-on-exec.
+ */
+_Noreturn static void execute(const char *path, char *const argv[], int sock)
 {
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
 	sigset_t none;
-	pid_t pid;
-	int r;
 
 	sigemptyset(&none);
-	/* Our event loop has blocked the signals that it reads. */
-	r = posix_spawnattr_init(&attr);
-	if (r != 0)
-		return -r;
-	(void)posix_spawnattr_setsigmask(&attr, &none);	/* these two only store */
-	(void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-	r = posix_spawn_file_actions_init(&actions);
-	if (r == 0 && sock >= 0)
-		r = posix_spawn_file_actions_adddup2(&actions, sock, SOCKET_FD);
-	if (r == 0)
-		r = posix_spawn(&pid, HELPER_PATH, &actions, &attr, argv, environ);
-	posix_spawn_file_actions_destroy(&actions);
-	posix_spawnattr_destroy(&attr);
-	return -r;
+	if (sock == SOCKET_FD)
+		(void)fcntl(sock, F_SETFD, 0);	/* dup2(2) would do nothing */
+	if (sigprocmask(SIG_SETMASK, &none, NULL) == 0 &&
+	    (sock < 0 || dup2(sock, SOCKET_FD) >= 0))
+		execv(path, argv);
+	warn("cannot run %s; is nixuser-boot installed?", path);
+	_exit(EX_UNAVAILABLE);
 }
 
-int start_helper(const char *link, int *ret_sock)
+/*
+ * fork(2) and not posix_spawn(3): the latter stops us until the exec, and then
+ * gives the child our processor; but there is more to be done meanwhile.
+ */
+static pid_t spawn(const char *path, char *const argv[], int sock)
 {
-	char *argv[] = {(char[]){"nixuser-helper"}, (char *)(uintptr_t)link, NULL};
+	pid_t pid = fork();
+
+	if (pid == 0)
+		execute(path, argv, sock);
+	return pid < 0 ? -errno : pid;
+}
+
+static int spawn_connected(const char *path, char *const argv[], pid_t *ret_pid, int *ret_sock)
+{
 	auto_close int ours = -1, theirs = -1;
-	int fds[2], r;
+	int fds[2];
+	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
 		return -errno;
 	ours = fds[0];
 	theirs = fds[1];
-	r = spawn(argv, theirs);
-	if (r < 0)
-		return r;
+	pid = spawn(path, argv, theirs);
+	if (pid < 0)
+		return pid;
+	*ret_pid = pid;
 	*ret_sock = fd_steal(&ours);
 	return 0;
 }
 
-int start_receive(int sock, struct start *ret)
+int start_programs(const char *link, struct start *ret)
 {
-	size_t n, len;
-	char message;
-	int fds[2];
-	int r = fdpass_recv(sock, &message, 1, fds, 2, &n, &len);
+	char *helper[] = {(char[]){"nixuser-helper"}, (char *)(uintptr_t)link, NULL};
+	char *launch[] = {(char[]){"nixuser-launch"}, NULL};
+	int r = spawn_connected(HELPER_PATH, helper, &ret->helper_pid, &ret->helper_sock);
+
+	return r < 0 ? r : spawn_connected(LAUNCH_PATH, launch, &ret->launch_pid,
+					   &ret->launch_sock);
+}
+
+int start_receive(const struct start *start, const struct closure *closure,
+		  struct namespaces *ret)
+{
+	char base[NAME_MAX + 1];
+	size_t n = 0, len = 0;
+	int fds[4];
+	int r = fdpass_recv(start->helper_sock, base, sizeof(base), fds, 4, &n, &len);
 
 	if (r < 0)
 		return r;
 	if (len == 0)
 		return -EPIPE;
-	if (n != 2) {
-		if (n == 1)
-			(void)close(fds[0]);
+	if (n != 4 || base[len - 1] != '\0')
 		return -EPROTO;
-	}
-	*ret = (struct start){.sock = sock, .master_fd = fds[0], .userns_fd = fds[1]};
+	if (strcmp(base, closure->toplevel + sizeof(STORE_DIR)) != 0)
+		return -ESTALE;
+	*ret = (struct namespaces){.master_fd = fds[0], .devpts_fd = fds[1],
+				   .userns_fd = fds[2], .mntns_fd = fds[3]};
 	return 0;
 }
 
-static int exit_status(const siginfo_t *end)
+int start_reap(pid_t pid)
 {
-	return end->si_code == CLD_EXITED ? end->si_status : EX_SOFTWARE;
-}
+	siginfo_t end = {0};
 
-int start_reap(void)
-{
-	int status = EX_OK;
-
-	for (;;) {
-		siginfo_t end = {0};
-
-		if (waitid(P_ALL, 0, &end, WEXITED) < 0) {
-			if (errno == EINTR)
-				continue;
-			return status == EX_OK ? EX_SOFTWARE : status;	/* ECHILD: all of them */
-		}
-		if (status == EX_OK)
-			status = exit_status(&end);
+	while (waitid(P_PID, (id_t)pid, &end, WEXITED) < 0) {
+		if (errno != EINTR)
+			return EX_SOFTWARE;
 	}
+	return end.si_code == CLD_EXITED ? end.si_status : EX_SOFTWARE;
 }
 
 int start_check(const char *link)
 {
 	char *argv[] = {(char[]){"nixuser-helper"}, (char[]){"--check"},
 			(char *)(uintptr_t)link, NULL};
-	siginfo_t end = {0};
-	int r = spawn(argv, -1);
+	pid_t pid = spawn(HELPER_PATH, argv, -1);
 
-	if (r < 0) {
-		errno = -r;
-		return EX_UNAVAILABLE;
-	}
-	while (waitid(P_ALL, 0, &end, WEXITED) < 0 && errno == EINTR)
-		;
-	return exit_status(&end);
+	return pid < 0 ? pid : start_reap(pid);
 }

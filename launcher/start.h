@@ -1,48 +1,63 @@
 /* SPDX-License-Identifier: MIT */
-/* Starting nixuser-helper, and what comes back from it. */
+/* Starting nixuser-helper and nixuser-launch, and what comes back. */
 /* Used by: nixuser-boot. Privilege: none. */
 #pragma once
 
+#include "closure.h"
+
 #include <sys/types.h>
 
-/* What of the machine exists before it is told its plan. */
+/* Both programs while they work. They ignore each other. */
 struct start {
-	int sock;	/* to nixuser-helper first, then to nixuser-launch */
+	pid_t helper_pid;
+	pid_t launch_pid;
+	int helper_sock;
+	int launch_sock;
+};
+
+/* What the helper has made. */
+struct namespaces {
 	int master_fd;	/* of the console */
-	int userns_fd;	/* the outer namespace; to enter it if nixuser-launch is killed */
+	int devpts_fd;	/* the detached mount it is on */
+	int userns_fd;	/* the outer namespace */
+	int mntns_fd;	/* its mount namespace */
 };
 
 /**
- * start_helper() - run nixuser-helper, as a child
- * @link:     absolute path of the gc root
- * @ret_sock: its socket; the caller's
+ * start_programs() - start nixuser-helper, and nixuser-launch beside it
+ * @link: absolute path of the gc root
  *
- * Return: 0, -errno of socketpair(2) or posix_spawn(3).
+ * A program that cannot be executed says so itself and ends with
+ * EX_UNAVAILABLE, as seen by start_reap().
+ *
+ * Return: 0, -errno of socketpair(2) or fork(2).
  */
-int start_helper(const char *link, int *ret_sock);
+int start_programs(const char *link, struct start *ret);
 
 /**
- * start_receive() - wait for the console of the new namespace
- * @sock: from start_helper()
- * @ret:  takes over @sock
+ * start_receive() - wait for the namespaces and the console
+ * @start:   from start_programs()
+ * @closure: the helper must have validated the same toplevel
+ * @ret:     the caller's
  *
- * Return: 0; -EPIPE if the helper has ended without one: start_reap() has its
- * status, and it has said why.
+ * Return: 0; -EPIPE if the helper has ended without: start_reap() has its
+ * status, and it has said why; -ESTALE if it saw another toplevel.
  */
-int start_receive(int sock, struct start *ret);
+int start_receive(const struct start *start, const struct closure *closure,
+		  struct namespaces *ret);
 
 /**
- * start_reap() - wait for all children, and take the first failure's exit status
+ * start_reap() - wait for a program
  *
- * Return: an exit status, not 0; EX_SOFTWARE if no child has failed.
+ * Return: its exit status, EX_SOFTWARE if it was killed.
  */
-int start_reap(void);
+int start_reap(pid_t pid);
 
 /**
  * start_check() - have nixuser-helper check the link and say what it found
  * @link: absolute path
  *
  * Return: its exit status; it has printed what is wrong on stderr, or what it
- * found on stdout.
+ * found on stdout. -errno of fork(2).
  */
 int start_check(const char *link);
