@@ -50,7 +50,7 @@ helper_SRC := helper/main.c helper/lookup.c helper/gcroot.c helper/storepath.c \
 	idmap/caps.c idmap/entry.c idmap/mapfile.c idmap/range.c idmap/refusal.c idmap/subid.c \
 	common/fdpass.c
 boot_SRC := launcher/boot.c launcher/options.c launcher/closure.c launcher/pin.c \
-	launcher/machine.c launcher/cgroup.c launcher/scope.c launcher/terminal.c \
+	launcher/ownroot.c launcher/machine.c launcher/cgroup.c launcher/scope.c launcher/terminal.c \
 	launcher/supervise.c launcher/plan.c launcher/cleanup.c launcher/start.c launcher/dryrun.c launcher/mounts.c \
 	common/fdpass.c
 launch_SRC := launcher/launch.c launcher/root.c launcher/payload.c launcher/mounts.c launcher/plan.c \

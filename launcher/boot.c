@@ -23,6 +23,7 @@
 #include "dryrun.h"
 #include "machine.h"
 #include "options.h"
+#include "ownroot.h"
 #include "pin.h"
 #include "plan.h"
 #include "scope.h"
@@ -130,15 +131,18 @@ static void identify(const struct options *options, const struct closure *closur
 /* The environment of PID 1: Container Interface, "Environment Variables". */
 static void make_environment(struct plan *plan, const struct options *options)
 {
+	/* They outlive this function, as the plan does. */
+	static char container[] = "container=nixuser-boot";
+	static char notify[] = "NOTIFY_SOCKET=/run/host/notify";
 	static char uuid[sizeof("container_uuid=") + PLAN_ID_SIZE];
 	static char term[64];
 	const char *t = getenv("TERM");
 	size_t n = 0;
 
 	(void)snprintf(uuid, sizeof(uuid), "container_uuid=%s", plan->machine_id);
-	plan->env[n++] = (char[]){"container=nixuser-boot"};
+	plan->env[n++] = container;
 	plan->env[n++] = uuid;
-	plan->env[n++] = (char[]){"NOTIFY_SOCKET=/run/host/notify"};
+	plan->env[n++] = notify;
 	if (t && strspn(t, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-") ==
 		 strlen(t) && (size_t)snprintf(term, sizeof(term), "TERM=%s", t) < sizeof(term))
 		plan->env[n++] = term;
@@ -302,8 +306,8 @@ static int explain(const struct supervision *s, int r)
 }
 
 /* Stages 4 and 5, when the namespaces are there. Returns the exit status. */
-static int run(const struct options *options, const struct plan *plan, struct traces *traces,
-	       struct start *start, const struct namespaces *namespaces)
+static int run(const struct options *options, const struct plan *plan, struct start *start,
+	       const struct traces *traces, const struct namespaces *namespaces)
 {
 	struct terminal terminal = {.master_fd = -1};
 	struct supervision supervision = {
@@ -342,29 +346,67 @@ static int run(const struct options *options, const struct plan *plan, struct tr
 	return status;
 }
 
+/* The helper's part of stage 4. Returns an exit status, EX_OK with @ret. */
+static int receive(const struct start *start, const struct closure *closure, int pin_fd,
+		   struct namespaces *ret)
+{
+	int r = start_receive(start, closure, ret);
+	int helped = start_reap(start->helper_pid);
+
+	if (r == -EPIPE)	/* it has said why */
+		return helped == EX_OK ? EX_SOFTWARE : helped;
+	if (r < 0)
+		return warn_status(EX_OSERR, r, "get the namespaces from nixuser-helper");
+	return check_pin(pin_fd, closure) < 0 ? EX_UNAVAILABLE : EX_OK;
+}
+
 /* From the first trace of the machine on the host to the last. */
 static int boot(const struct options *options, const struct closure *closure, struct plan *plan,
 		struct start *start, int pin_fd)
 {
 	struct traces traces = {.cgroup_fd = -1};
 	struct namespaces namespaces;
-	int status, r;
+	int status;
 
 	acquire(plan, start, &traces);
 	status = make_cgroup(plan, &traces);
-	r = start_receive(start, closure, &namespaces);
-	if (r < 0) {
-		int helped = start_reap(start->helper_pid);
-
-		if (r != -EPIPE)
-			helped = warn_status(EX_OSERR, r, "get the namespaces from nixuser-helper");
-		status = helped == EX_OK ? EX_SOFTWARE : helped;
-	} else if (status == EX_OK) {
-		status = check_pin(pin_fd, closure) < 0 ? EX_UNAVAILABLE
-			 : run(options, plan, &traces, start, &namespaces);
-	}
+	if (status == EX_OK)
+		status = receive(start, closure, pin_fd, &namespaces);
+	if (status == EX_OK)
+		status = run(options, plan, start, &traces, &namespaces);
+	else	/* nothing has been given to the machine's root yet */
+		(void)cleanup_payload(traces.cgroup_fd, traces.runtime.dir_fd);
 	clean(&traces, plan);
 	return status;
+}
+
+/* The root that make_own_root() has made, for whatever way this process ends. */
+static const struct closure *own_root;
+
+static void remove_own_root(void)
+{
+	ownroot_remove(own_root);
+}
+
+/*
+ * A closure that is named by its path in the store gets a root of the machine's
+ * own: what nixuser-helper checks is always a link that somebody has registered.
+ */
+static void make_own_root(const struct options *options, struct closure *closure,
+			  struct plan *plan)
+{
+	int r;
+
+	inspect(options, NULL, closure);
+	identify(options, closure, plan);
+	own_root = closure;
+	if (atexit(remove_own_root) != 0)
+		errx(EX_OSERR, "cannot register a function for the exit");
+	r = ownroot_make(plan->name, closure);
+	if (r == -EIO)
+		errx(EX_UNAVAILABLE, "%s: nix-store made no gc root for it", closure->toplevel);
+	if (r < 0)
+		fail(EX_UNAVAILABLE, r, "make a directory for the gc root of the closure");
 }
 
 int main(int argc, char **argv)
@@ -377,6 +419,8 @@ int main(int argc, char **argv)
 
 	options_parse(argc, argv, &options);
 	locate(&options, &closure);
+	if (closure.own_root)
+		make_own_root(&options, &closure, &plan);
 	if (options.dry_run) {
 		inspect(&options, NULL, &closure);
 		identify(&options, &closure, &plan);

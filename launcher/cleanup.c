@@ -146,6 +146,8 @@ int cleanup_payload(int cgroup_fd, int runtime_fd)
 	int r, export;
 
 	export = remove_tree(runtime_fd, CLEANUP_EXPORT, true);
+	if (cgroup_fd < 0)
+		return export;
 	r = write_to(cgroup_fd, CLEANUP_PAYLOAD "/cgroup.kill", "1");
 	if (r == 0)
 		r = wait_empty(cgroup_fd);
@@ -198,7 +200,7 @@ static int remove_cgroup(int cgroup_fd, const char *name)
 int cleanup_machine(int cgroup_fd, int runtime_fd, const char *name)
 {
 	int runtime = remove_runtime(runtime_fd, name);
-	int r = remove_cgroup(cgroup_fd, name);
+	int r = cgroup_fd < 0 ? 0 : remove_cgroup(cgroup_fd, name);
 
 	return r < 0 ? r : runtime;
 }

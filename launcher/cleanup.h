@@ -13,7 +13,7 @@
 
 /**
  * cleanup_payload() - kill what runs in the machine, remove what it has made
- * @cgroup_fd:  the machine's cgroup; payload/ and all below is removed
+ * @cgroup_fd:  the machine's cgroup; payload/ and all below is removed; -1 for none
  * @runtime_fd: its runtime directory; unix-export/ and all below is removed
  *
  * What the machine left there may be anything, in any number and depth; links
@@ -21,13 +21,15 @@
  * become empty.
  *
  * Return: 0, or -errno of the first thing that could not be removed.
- * Privilege: root of the outer namespace: both belong to the machine's root.
+ * Privilege: root of the outer namespace, once both belong to the machine's root;
+ * the caller's own before.
  */
 int cleanup_payload(int cgroup_fd, int runtime_fd);
 
 /**
  * cleanup_machine() - remove the rest: the machine's cgroup and runtime directory
- * @cgroup_fd:  the machine's cgroup; this process moves itself out, to its parent
+ * @cgroup_fd:  the machine's cgroup; this process moves itself out, to its
+ *              parent; -1 for none
  * @runtime_fd: its runtime directory, in "$XDG_RUNTIME_DIR/nixuser"
  * @name:       of the machine
  *

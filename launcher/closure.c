@@ -50,13 +50,18 @@ int closure_locate(const char *typed, struct closure *ret)
 	ssize_t n;
 	int len;
 
-	ret->fd = -1;
+	*ret = (struct closure){.fd = -1};
 	if (typed[0] != '/' && !getcwd(cwd, sizeof(cwd)))
 		return -errno;
 	len = snprintf(ret->link, sizeof(ret->link), "%s/%s", cwd, typed);
 	if (len < 0 || (size_t)len >= sizeof(ret->link))
 		return -ENAMETOOLONG;
 	canonicalize(ret->link);
+	if (closure_is_store_path(ret->link)) {
+		memcpy(ret->toplevel, ret->link, sizeof(ret->toplevel));
+		ret->own_root = true;
+		return 0;
+	}
 	n = readlink(ret->link, ret->toplevel, sizeof(ret->toplevel) - 1);
 	if (n < 0)
 		return -errno;
@@ -172,7 +177,7 @@ bool closure_has_console(const struct closure *closure)
 
 void closure_name(const struct closure *closure, char *ret, size_t size)
 {
-	const char *base = strrchr(closure->link, '/') + 1;
+	const char *base = closure->own_root ? "result" : strrchr(closure->link, '/') + 1;
 
 	(void)strlcpy(ret, base, size);	/* too long is invalid, and found to be */
 	if (strcmp(base, "result") == 0) {
@@ -180,6 +185,6 @@ void closure_name(const struct closure *closure, char *ret, size_t size)
 
 		read_line(closure->fd, "etc/hostname", host, sizeof(host));
 		if (machine_name_is_valid(host))
-			(void)strlcpy(ret, host, size);
+			(void)strlcpy(ret, host, size);	/* as valid, it fits */
 	}
 }

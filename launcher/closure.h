@@ -10,6 +10,7 @@
 struct closure {
 	char link[PATH_MAX];		/* absolute path of the gc root */
 	char toplevel[PATH_MAX];	/* what it says; a path in the store */
+	bool own_root;			/* link is made by us, for this run */
 	int fd;				/* O_PATH of the toplevel: alive as long as this is open */
 };
 
@@ -19,14 +20,15 @@ struct closure {
  * @ret:   link and toplevel are filled in; fd is -1
  *
  * The path is made absolute as Nix does it, by text: what gcroots/auto is keyed
- * by. What the link says is not judged here.
+ * by. What the link says is not judged here. A path in the store is its own
+ * toplevel; there is no link then, and own_root is set: see ownroot_make().
  *
  * Return: 0; -ENAMETOOLONG; -EINVAL if it is no link into the store, and
  * nixuser-helper shall say what it is; -errno of readlink(2) or getcwd(3).
  */
 int closure_locate(const char *typed, struct closure *ret);
 
-/* Is this the path of something in the store, rather than of a link to it? */
+/* closure_is_store_path() - a path in the store, rather than of a link to it? */
 bool closure_is_store_path(const char *typed);
 
 enum closure_failure {
