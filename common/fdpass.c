@@ -78,7 +78,7 @@ int fdpass_recv(int sock, void *data, size_t size, int *fds, size_t max,
 	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
 		n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 	if (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC) || n > max ||
-	    (c && (n == 0 || CMSG_NXTHDR(&msg, c)))) {
+	    (c && (n == 0 || len == 0 || CMSG_NXTHDR(&msg, c)))) {
 		close_all(&msg);
 		return msg.msg_flags & MSG_TRUNC ? -EMSGSIZE : -EPROTO;
 	}

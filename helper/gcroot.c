@@ -7,11 +7,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define GCROOTS_DIR STATE_DIR "/gcroots"
@@ -42,6 +44,17 @@ static enum refusal refuse_errno(void)
 	default:
 		return REFUSED_LINK_UNREADABLE;
 	}
+}
+
+/*
+ * The links of proc are the kernel's: /proc/PID/fd/N reads as whatever its owner
+ * opens next. A registered root there would mean anything at any time.
+ */
+static bool is_proc(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) < 0 || fs.f_type == PROC_SUPER_MAGIC;
 }
 
 /* G2, for one directory that is already open. */
@@ -99,6 +112,8 @@ static enum refusal open_parent(const char *link, uid_t caller, int *ret_fd,
 		(void)close(fd);	/* O_PATH: nothing to lose */
 		fd = next;
 	}
+	if (is_proc(fd))
+		return REFUSED_LINK_PROC;
 	*ret_fd = fd_steal(&fd);
 	return REFUSED_NOT;
 }

@@ -36,6 +36,8 @@ static const struct {
 		"the link points to itself; build it again"},
 	[REFUSED_LINK_LONG] = {EX_DATAERR,
 		"the path of the link, or what it points to, is too long"},
+	[REFUSED_LINK_PROC] = {EX_DATAERR,
+		"a link in /proc is none that stays; " ADD_ROOT},
 
 	[REFUSED_TARGET_NOT_STORE] = {EX_DATAERR,
 		"the link does not point straight into the store, and Nix follows one hop only; " ADD_ROOT},

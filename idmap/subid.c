@@ -41,7 +41,9 @@ static enum refusal find_source(char *ret, size_t size)
 		do
 			word = strsep(&rest, " \t\n");
 		while (word && *word == '\0');
-		if (word && strlcpy(ret, word, size) >= size)
+		if (!word)
+			continue;	/* libsubid goes on to the next such line, too */
+		if (strlcpy(ret, word, size) >= size)
 			r = REFUSED_SUBID_PLUGIN;
 		break;
 	}
@@ -81,19 +83,31 @@ static bool is_own(const char *owner, const char *user, uid_t uid)
 	return pw && pw->pw_uid == uid;
 }
 
+/*
+ * Plain decimal. What strtonum(3) forgives (a space, a sign) and what libsubid
+ * reads otherwise (a leading zero is octal there) could be a range we do not see.
+ */
+static bool parse_number(const char *s, uint64_t *ret)
+{
+	const char *wrong;
+
+	if (s[strspn(s, "0123456789")] != '\0' || (s[0] == '0' && s[1] != '\0'))
+		return false;
+	*ret = (uint64_t)strtonum(s, 0, INT64_MAX, &wrong);
+	return !wrong;
+}
+
 /* NAME:START:COUNT; false for anything else. @line is cut up. */
 static bool parse_line(char *line, char **ret_owner, struct id_range *ret)
 {
-	const char *start, *count, *wrong_start, *wrong_count;
+	const char *start, *count;
 
 	*ret_owner = strsep(&line, ":");
 	start = strsep(&line, ":");
 	count = strsep(&line, ":");
 	if (!start || !count || line || **ret_owner == '\0')
 		return false;
-	ret->start = (uint64_t)strtonum(start, 0, INT64_MAX, &wrong_start);
-	ret->count = (uint64_t)strtonum(count, 0, INT64_MAX, &wrong_count);
-	return !wrong_start && !wrong_count;
+	return parse_number(start, &ret->start) && parse_number(count, &ret->count);
 }
 
 /*
@@ -106,19 +120,21 @@ static enum refusal check_files(enum subid_kind kind, const char *user, uid_t ui
 {
 	auto_free char *line = NULL;
 	size_t room = 0;
+	ssize_t len;
 	enum refusal r = REFUSED_NOT;
 	FILE *f = fopen(subid_files[kind], "re");
 
 	if (!f)
 		return REFUSED_SUBID_FILE;
-	while (r == REFUSED_NOT && getline(&line, &room, f) >= 0) {
+	while (r == REFUSED_NOT && (len = getline(&line, &room, f)) >= 0) {
 		struct id_range other;
 		char *owner;
 
-		line[strcspn(line, "\n")] = '\0';
-		if (line[0] == '\0' || line[0] == '#')
+		if (len > 0 && line[len - 1] == '\n')
+			line[--len] = '\0';
+		if (len == 0 || line[0] == '#')
 			continue;
-		if (!parse_line(line, &owner, &other))
+		if (strlen(line) != (size_t)len || !parse_line(line, &owner, &other))
 			r = REFUSED_SUBID_FILE;
 		else if (range_overlaps(range, other) && !is_own(owner, user, uid))
 			r = REFUSED_RANGE_SHARED;
