@@ -17,6 +17,7 @@ B ?= build
 
 VERSION := 0.1.0
 LIBEXEC := $(PREFIX)/libexec/nixuser
+MANDIR := $(PREFIX)/share/man
 
 # ---- required flags -------------------------------------------------------
 probe = $(shell printf 'int main(void){return 0;}' | \
@@ -62,6 +63,7 @@ launch_LIBS =
 
 PROGRAMS := $(B)/nixuser-helper $(B)/nixuser-boot $(B)/nixuser-launch
 
+.DEFAULT_GOAL := all
 .PHONY: all
 all: $(PROGRAMS)
 
@@ -102,10 +104,12 @@ FORCE:
 # ---- install ----------------------------------------------------------------
 .PHONY: install install-caps uninstall clean
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXEC)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXEC) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man8
 	install -m 0755 $(B)/nixuser-boot $(DESTDIR)$(PREFIX)/bin/nixuser-boot
 	install -m 0755 $(B)/nixuser-launch $(DESTDIR)$(LIBEXEC)/nixuser-launch
 	install -m 0755 $(B)/nixuser-helper $(DESTDIR)$(LIBEXEC)/nixuser-helper
+	install -m 0644 man/nixuser-boot.1 $(DESTDIR)$(MANDIR)/man1
+	install -m 0644 man/nixuser-helper.8 man/nixuser-launch.8 $(DESTDIR)$(MANDIR)/man8
 
 # The one privileged step, alone and loud: permitted only, never effective.
 install-caps:
@@ -113,5 +117,76 @@ install-caps:
 	setcap cap_setgid,cap_setuid=p $(DESTDIR)$(LIBEXEC)/nixuser-helper
 	getcap $(DESTDIR)$(LIBEXEC)/nixuser-helper
 
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/nixuser-boot $(DESTDIR)$(LIBEXEC)/nixuser-launch \
+		$(DESTDIR)$(LIBEXEC)/nixuser-helper $(DESTDIR)$(MANDIR)/man1/nixuser-boot.1 \
+		$(DESTDIR)$(MANDIR)/man8/nixuser-helper.8 $(DESTDIR)$(MANDIR)/man8/nixuser-launch.8
+	-rmdir $(DESTDIR)$(LIBEXEC)
+
 clean:
 	rm -rf $(B)
+
+# ---- demo, tests, measurements: these install what is missing ----------------
+# Recursive calls, because what they install is what this file asks pkg-config for.
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+CLOSURES := $(B)/closure/result $(B)/closure/trivial
+WORLD := tests/system/world --closure $(B)/closure/result --closure $(B)/closure/trivial --
+
+.PHONY: demo
+demo:
+	tests/deps build demo
+	$(MAKE) --no-print-directory closures
+	$(SUDO) $(MAKE) --no-print-directory -s install install-caps
+	$(SUDO) examples/demo --prefix $(PREFIX) --closure $(B)/closure/result
+
+.PHONY: closures
+closures:
+	@mkdir -p $(B)/closure
+	$(SUDO) examples/debian-system/build -o $(B)/closure/result
+	$(SUDO) examples/debian-system/build --trivial -o $(B)/closure/trivial
+
+.PHONY: check
+check:
+	tests/deps build demo test
+	$(MAKE) --no-print-directory check-build
+	$(MAKE) --no-print-directory check-unit
+	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory closures
+	$(MAKE) --no-print-directory check-system
+
+# Both compilers, no warnings; gcc's is what the tests run.
+.PHONY: check-build
+check-build:
+	$(MAKE) --no-print-directory -s CC=gcc CFLAGS="$(CFLAGS) -Werror" all
+	$(MAKE) --no-print-directory -s CC=clang CFLAGS="$(CFLAGS) -Werror" B=$(B)/clang all
+
+# Real programs, real Nix, ordinary users, in a world of their own: needs root.
+.PHONY: check-system
+check-system:
+	$(SUDO) $(WORLD) prove -j2 $(PROVE_FLAGS) tests/system
+
+.PHONY: bench
+bench:
+	tests/deps build demo test bench
+	$(MAKE) --no-print-directory closures
+	$(SUDO) $(WORLD) bench/run --json $(B)/bench.json
+
+.PHONY: lint
+lint:
+	mandoc -T lint -W warning man/*.[18]
+	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr \
+		--suppress=missingIncludeSystem -I$(B) -Icommon -Iidmap -Ihelper -Ilauncher \
+		common helper idmap launcher
+	nix-instantiate --parse nix/container.nix >/dev/null
+
+include tests/unit/Makefile.inc
+
+.PHONY: help
+help:
+	@echo 'all            build the programs (default)'
+	@echo 'install        install them below PREFIX ($(PREFIX)); DESTDIR for packagers'
+	@echo 'install-caps   give nixuser-helper its two file capabilities'
+	@echo 'demo           install what is missing, build, install, boot the demo system'
+	@echo 'check          all tests; check-unit, check-system, lint are its parts'
+	@echo 'bench          measure against bwrap, unshare and podman'
+	@echo 'uninstall clean'
