@@ -66,6 +66,15 @@ _Noreturn static void fail(int status, int r, const char *what)
 	err(status, "cannot %s", what);
 }
 
+/* The exit status of one of our programs, as ours. */
+static int translate(int status, const char *program)
+{
+	if (status != START_NOT_RUN)
+		return status;
+	warnx("cannot run %s; is nixuser-boot installed?", program);
+	return EX_UNAVAILABLE;
+}
+
 /* One judge of links, with one set of words: what is wrong, nixuser-helper says. */
 _Noreturn static void refuse_link(const struct closure *closure)
 {
@@ -76,13 +85,13 @@ _Noreturn static void refuse_link(const struct closure *closure)
 	if (status == EX_OK)
 		errx(EX_DATAERR, "%s: the link changed while it was looked at; try again",
 		     safe(closure->link));
-	exit(status);
+	exit(translate(status, HELPER_PATH));
 }
 
 /* One complaint at a time: if nixuser-helper has one, it is said already. */
 static void hear_helper(const struct start *start)
 {
-	int status = start ? start_reap(start->helper_pid) : EX_OK;
+	int status = start ? translate(start_reap(start->helper_pid), HELPER_PATH) : EX_OK;
 
 	if (status != EX_OK)
 		exit(status);
@@ -113,7 +122,7 @@ static void inspect(const struct options *options, const struct start *start,
 }
 
 static void identify(const struct options *options, const struct closure *closure,
-		     struct plan *plan)
+		     const struct start *start, struct plan *plan)
 {
 	char name[NAME_MAX + 1];
 
@@ -121,8 +130,10 @@ static void identify(const struct options *options, const struct closure *closur
 		(void)strlcpy(name, options->name, sizeof(name));	/* valid, so it fits */
 	else
 		closure_name(closure, name, sizeof(name));
-	if (!machine_name_is_valid(name))
+	if (!machine_name_is_valid(name)) {
+		hear_helper(start);
 		errx(EX_USAGE, "'%s' cannot be the name of a machine; give one with --name", safe(name));
+	}
 	(void)strlcpy(plan->name, name, sizeof(plan->name));
 	machine_id(plan->name, plan->machine_id);
 	(void)strlcpy(plan->toplevel, closure->toplevel, sizeof(plan->toplevel));	/* same size */
@@ -193,7 +204,7 @@ static int warn_status(int status, int r, const char *what)
  *
  * Return: a descriptor, or -EX_... when it has said what is missing.
  */
-static int find_cgroup(const struct plan *plan)
+static int find_cgroup(const struct plan *plan, const struct start *start)
 {
 	auto_close int own_fd = cgroup_open_own();
 	int r;
@@ -202,7 +213,7 @@ static int find_cgroup(const struct plan *plan)
 		return -warn_status(EX_UNAVAILABLE, own_fd,
 				    "find our cgroup: cgroup v2 must be mounted on /sys/fs/cgroup");
 	if (!cgroup_is_delegated(own_fd) && scope_is_possible()) {
-		r = scope_enter(plan->name);
+		r = scope_enter(plan->name, start->launch_pid);
 		if (r < 0 && !cgroup_is_writable(own_fd))
 			return -warn_status(EX_UNAVAILABLE, r,
 					    "get a scope from the user manager; try 'systemd-run "
@@ -221,16 +232,16 @@ static int find_cgroup(const struct plan *plan)
 	return fd_steal(&own_fd);
 }
 
-static int make_cgroup(struct plan *plan, struct traces *traces)
+static int make_cgroup(const struct plan *plan, const struct start *start, struct traces *traces)
 {
-	auto_close int own_fd = find_cgroup(plan);
+	auto_close int own_fd = find_cgroup(plan, start);
 	int r;
 
 	if (own_fd < 0)
 		return -own_fd;
 	r = traces->cgroup_fd = cgroup_make(own_fd, plan->name);
 	if (r >= 0 && cgroup_is_delegated(own_fd))
-		r = cgroup_enter_supervisor(traces->cgroup_fd);
+		r = cgroup_enter_supervisor(traces->cgroup_fd, start->launch_pid);
 	return r < 0 ? warn_status(EX_OSERR, r, "make the machine's cgroups") : EX_OK;
 }
 
@@ -242,9 +253,16 @@ static void clean_as_root(const struct namespaces *namespaces, const struct trac
 {
 	pid_t pid = fork();
 
-	if (pid == 0)
+	if (pid == 0) {
+		/* Room to work, if it was a lack of descriptors that brought us here. */
+		for (int fd = 3; fd < 64; fd++) {
+			if (fd != namespaces->userns_fd && fd != traces->cgroup_fd &&
+			    fd != traces->runtime.dir_fd)
+				(void)close(fd);
+		}
 		_exit(setns(namespaces->userns_fd, CLONE_NEWUSER) == 0 &&
 		      cleanup_payload(traces->cgroup_fd, traces->runtime.dir_fd) == 0 ? 0 : 1);
+	}
 	if (pid > 0)
 		(void)start_reap(pid);	/* clean() says what is left */
 }
@@ -265,7 +283,7 @@ static int make_notify_socket(void)
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
-		fail(EX_OSERR, -errno, "make the notification socket");
+		return -errno;
 	return fd;
 }
 
@@ -291,7 +309,7 @@ static int print_plan(const struct closure *closure, const struct plan *plan)
 		fail(EX_OSERR, status, "start nixuser-helper");
 	if (status == EX_OK)
 		dryrun_print(closure, plan);
-	return status;
+	return translate(status, HELPER_PATH);
 }
 
 static int explain(const struct supervision *s, int r)
@@ -323,9 +341,13 @@ static int run(const struct options *options, const struct plan *plan, struct st
 		[PLAN_MNTNS_FD] = namespaces->mntns_fd,
 	};
 	enum supervision_end end = SUPERVISION_ABANDONED;
-	int status = EX_OK, launched;
-	int r = terminal_open(options->console, namespaces->master_fd, &terminal);
+	int status = EX_OK, launched, r;
 
+	options_tell(options, "namespaces and console made");
+	r = terminal_open(options->console, namespaces->master_fd, &terminal);
+
+	if (r >= 0)
+		r = supervision.notify_fd;
 	if (r >= 0)
 		r = plan_send(start->launch_sock, plan, fds);
 	if (r >= 0 && terminal.interactive && !options->quiet)
@@ -338,7 +360,7 @@ static int run(const struct options *options, const struct plan *plan, struct st
 		status = explain(&supervision, r);
 
 	auto_close_fd(&start->launch_sock);	/* if it still waits, nixuser-launch ends now */
-	launched = start_reap(start->launch_pid);
+	launched = translate(start_reap(start->launch_pid), LAUNCH_PATH);
 	if (end == SUPERVISION_ABANDONED) {
 		status = r < 0 ? status : launched == EX_OK ? EX_SOFTWARE : launched;
 		clean_as_root(namespaces, traces);
@@ -351,13 +373,22 @@ static int receive(const struct start *start, const struct closure *closure, int
 		   struct namespaces *ret)
 {
 	int r = start_receive(start, closure, ret);
-	int helped = start_reap(start->helper_pid);
+	int helped = translate(start_reap(start->helper_pid), HELPER_PATH);
 
 	if (r == -EPIPE)	/* it has said why */
 		return helped == EX_OK ? EX_SOFTWARE : helped;
 	if (r < 0)
 		return warn_status(EX_OSERR, r, "get the namespaces from nixuser-helper");
 	return check_pin(pin_fd, closure) < 0 ? EX_UNAVAILABLE : EX_OK;
+}
+
+/* Before the plan was sent: nothing has been given to the machine's root yet. */
+static void abandon(struct start *start, const struct traces *traces)
+{
+	auto_close_fd(&start->helper_sock);
+	auto_close_fd(&start->launch_sock);	/* without a plan, it ends */
+	(void)start_reap(start->launch_pid);
+	(void)cleanup_payload(traces->cgroup_fd, traces->runtime.dir_fd);	/* clean() says */
 }
 
 /* From the first trace of the machine on the host to the last. */
@@ -368,14 +399,17 @@ static int boot(const struct options *options, const struct closure *closure, st
 	struct namespaces namespaces;
 	int status;
 
+	options_tell(options, "machine %s, id %s, runs %s", plan->name, plan->machine_id,
+		     plan->toplevel);
 	acquire(plan, start, &traces);
-	status = make_cgroup(plan, &traces);
+	status = make_cgroup(plan, start, &traces);
+	options_tell(options, "runtime directory %s", traces.runtime.path);
 	if (status == EX_OK)
 		status = receive(start, closure, pin_fd, &namespaces);
 	if (status == EX_OK)
 		status = run(options, plan, start, &traces, &namespaces);
-	else	/* nothing has been given to the machine's root yet */
-		(void)cleanup_payload(traces.cgroup_fd, traces.runtime.dir_fd);
+	else
+		abandon(start, &traces);
 	clean(&traces, plan);
 	return status;
 }
@@ -398,7 +432,7 @@ static void make_own_root(const struct options *options, struct closure *closure
 	int r;
 
 	inspect(options, NULL, closure);
-	identify(options, closure, plan);
+	identify(options, closure, NULL, plan);
 	own_root = closure;
 	if (atexit(remove_own_root) != 0)
 		errx(EX_OSERR, "cannot register a function for the exit");
@@ -423,12 +457,14 @@ int main(int argc, char **argv)
 		make_own_root(&options, &closure, &plan);
 	if (options.dry_run) {
 		inspect(&options, NULL, &closure);
-		identify(&options, &closure, &plan);
+		identify(&options, &closure, NULL, &plan);
 		make_environment(&plan, &options);
 		return print_plan(&closure, &plan);
 	}
 
 	supervise_block_signals();
+	/* A limit on file sizes is an error like others, not a reason to die half way. */
+	(void)signal(SIGXFSZ, SIG_IGN);	/* fails for a bad first argument only */
 	/* First of all, since all else is done before it is. */
 	r = start_programs(closure.link, &start);
 	if (r < 0)
@@ -437,7 +473,7 @@ int main(int argc, char **argv)
 	if (r < 0)
 		fail(EX_UNAVAILABLE, r, "reach the nix daemon");
 	inspect(&options, &start, &closure);
-	identify(&options, &closure, &plan);
+	identify(&options, &closure, &start, &plan);
 	make_environment(&plan, &options);
 	return boot(&options, &closure, &plan, &start, pin_fd);
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 /**
  * cgroup_open_own() - the cgroup v2 directory that this process is in
@@ -36,6 +37,7 @@ int cgroup_make(int own_fd, const char *name);
 /**
  * cgroup_enter_supervisor() - make supervisor/ beside payload/ and move there
  * @machine_fd: from cgroup_make()
+ * @companion:  another process of ours that comes along
  *
  * For a unit that systemd has delegated: no processes in its inner nodes. Not
  * for any other cgroup: moving a process waits for an RCU grace period, some
@@ -43,4 +45,4 @@ int cgroup_make(int own_fd, const char *name);
  *
  * Return: 0, -errno of mkdir(2) or write(2).
  */
-int cgroup_enter_supervisor(int machine_fd);
+int cgroup_enter_supervisor(int machine_fd, pid_t companion);

@@ -69,7 +69,9 @@ static int open_export(const struct plan *plan, int runtime_fd)
 	};
 	struct stat mine, theirs;
 
-	if (fchownat(runtime_fd, CLEANUP_EXPORT, 0, 0, AT_SYMLINK_NOFOLLOW) < 0 ||
+	/* The machine's root makes sockets there, and the caller connects to them. */
+	if (fchmodat(runtime_fd, CLEANUP_EXPORT, 0755, 0) < 0 ||
+	    fchownat(runtime_fd, CLEANUP_EXPORT, 0, 0, AT_SYMLINK_NOFOLLOW) < 0 ||
 	    fstatat(runtime_fd, CLEANUP_EXPORT, &theirs, AT_SYMLINK_NOFOLLOW) < 0 ||
 	    chdir(plan->runtime_path) < 0)
 		return -errno;
@@ -238,6 +240,13 @@ static int enter_namespaces(const struct machine *machine)
 	return prctl(PR_SET_DUMPABLE, 1) < 0 ? -errno : 0;
 }
 
+/* What has been given to the machine's root, only we can remove. */
+_Noreturn static void give_up(const struct machine *machine, int r, const char *what)
+{
+	(void)cleanup_payload(machine->fds[PLAN_CGROUP_FD], machine->fds[PLAN_RUNTIME_FD]);
+	fail(r, what);
+}
+
 static void build_root(struct machine *machine)
 {
 	size_t failed;
@@ -247,10 +256,11 @@ static void build_root(struct machine *machine)
 		fail(r, "enter the outer namespace");
 	machine->export_fd = open_export(machine->plan, machine->fds[PLAN_RUNTIME_FD]);
 	if (machine->export_fd < 0)
-		fail(machine->export_fd, "prepare the directory for /run/host/unix-export");
+		give_up(machine, machine->export_fd,
+			"prepare the directory for /run/host/unix-export");
 	r = steps_run(root_steps, root_steps_count, machine, &failed);
 	if (r < 0)
-		fail(r, root_steps[failed].what);
+		give_up(machine, r, root_steps[failed].what);
 }
 
 int main(int argc, char **argv)
@@ -278,7 +288,7 @@ int main(int argc, char **argv)
 	build_root(&machine);
 	r = clone_payload(&machine, &payload);
 	if (r < 0)
-		fail(r, "start the machine's first process");
+		give_up(&machine, r, "start the machine's first process");
 	wait_for_exec(&payload);
 	report(REPORT_RUNNING, &payload, NULL);
 	let_go();

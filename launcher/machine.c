@@ -109,8 +109,12 @@ static int lock(int dir_fd)
 		if (fstatat(dir_fd, CLEANUP_LOCK, &named, AT_SYMLINK_NOFOLLOW) < 0 ||
 		    mine.st_ino != named.st_ino)
 			continue;
-		if (ftruncate(fd, 0) < 0 || dprintf(fd, "%d\n", getpid()) < 0)
-			return -errno;
+		if (ftruncate(fd, 0) < 0 || dprintf(fd, "%d\n", getpid()) < 0) {
+			int r = -errno;
+
+			(void)unlinkat(dir_fd, CLEANUP_LOCK, 0);
+			return r;
+		}
 		return fd_steal(&fd);
 	}
 }
@@ -153,7 +157,11 @@ enum runtime_failure runtime_acquire(const char *name, struct runtime *ret, pid_
 		*ret_pid = read_holder(dir_fd);
 		return RUNTIME_HELD;
 	}
-	if (lock_fd < 0 || (mkdirat(dir_fd, CLEANUP_EXPORT, 0700) < 0 && errno != EEXIST)) {
+	if (lock_fd < 0 && nixuser_fd >= 0) {
+		(void)unlinkat(nixuser_fd, name, AT_REMOVEDIR);
+		(void)unlinkat(top_fd, "nixuser", AT_REMOVEDIR);
+	}
+	if (lock_fd < 0 || (mkdirat(dir_fd, CLEANUP_EXPORT, 0755) < 0 && errno != EEXIST)) {
 		errno = lock_fd < 0 ? -lock_fd : errno;
 		return RUNTIME_FAILED;
 	}

@@ -6,6 +6,7 @@
 
 #include <err.h>
 #include <getopt.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,6 +132,7 @@ void options_parse(int argc, char **argv, struct options *ret)
 	struct options options = {.stop_timeout_s = 90};
 	int option;
 
+	argv[0] = (char[]){"nixuser-boot"};	/* for getopt_long(3), whose errors begin with it */
 	/* '+': what follows CLOSURE is not ours, even without "--". */
 	while ((option = getopt_long(argc, argv, "+n:qvh", long_options, NULL)) >= 0)
 		parse_one(option, &options);
@@ -147,4 +149,17 @@ void options_parse(int argc, char **argv, struct options *ret)
 	}
 	options.args = argv + optind;
 	*ret = options;
+}
+
+void options_tell(const struct options *options, const char *format, ...)
+{
+	va_list ap;
+
+	if (!options->verbose)
+		return;
+	fputs("nixuser-boot: ", stderr);
+	va_start(ap, format);
+	vfprintf(stderr, format, ap);
+	va_end(ap);
+	fputs("\r\n", stderr);
 }

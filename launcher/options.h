@@ -30,3 +30,11 @@ struct options {
  * it does not understand. Return: always, with @ret complete.
  */
 void options_parse(int argc, char **argv, struct options *ret);
+
+/**
+ * options_tell() - one line about a stage, if --verbose asks for them
+ *
+ * Fit for a terminal that is in raw mode already.
+ */
+__attribute__((format(printf, 2, 3)))
+void options_tell(const struct options *options, const char *format, ...);

@@ -60,7 +60,7 @@ static int on_job_removed(sd_bus_message *m, void *data, sd_bus_error *error)
 	return 0;
 }
 
-static int start_unit(sd_bus *bus, const char *unit, char **ret_job)
+static int start_unit(sd_bus *bus, const char *unit, pid_t companion, char **ret_job)
 {
 	auto_message sd_bus_message *m = NULL, *reply = NULL;
 	const char *path;
@@ -73,7 +73,7 @@ static int start_unit(sd_bus *bus, const char *unit, char **ret_job)
 				  "Description", "s", "NixOS machine of nixuser-boot",
 				  "Delegate", "b", 1,
 				  "CollectMode", "s", "inactive-or-failed",
-				  "PIDs", "au", 1, (uint32_t)getpid(),
+				  "PIDs", "au", 2, (uint32_t)getpid(), (uint32_t)companion,
 				  0);
 	if (r < 0)
 		return r;
@@ -87,7 +87,7 @@ static int start_unit(sd_bus *bus, const char *unit, char **ret_job)
 	return *ret_job ? 0 : -ENOMEM;
 }
 
-int scope_enter(const char *name)
+int scope_enter(const char *name, pid_t companion)
 {
 	auto_bus sd_bus *bus = NULL;
 	struct job job = {0};
@@ -105,7 +105,7 @@ int scope_enter(const char *name)
 	if (r < 0)
 		return r;
 	(void)snprintf(unit, sizeof(unit), "nixuser-%s.scope", name);	/* sized for it */
-	r = start_unit(bus, unit, &job.path);
+	r = start_unit(bus, unit, companion, &job.path);
 	while (r >= 0 && !job.done) {
 		r = sd_bus_process(bus, NULL);
 		if (r == 0)

@@ -32,8 +32,7 @@ _Noreturn static void execute(const char *path, char *const argv[], int sock)
 	if (sigprocmask(SIG_SETMASK, &none, NULL) == 0 &&
 	    (sock < 0 || dup2(sock, SOCKET_FD) >= 0))
 		execv(path, argv);
-	warn("cannot run %s; is nixuser-boot installed?", path);
-	_exit(EX_UNAVAILABLE);
+	_exit(START_NOT_RUN);	/* who reaps it says so */
 }
 
 /*

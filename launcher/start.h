@@ -23,12 +23,14 @@ struct namespaces {
 	int mntns_fd;	/* its mount namespace */
 };
 
+/* The exit status of a program that could not be executed; neither has it itself. */
+#define START_NOT_RUN 127
+
 /**
  * start_programs() - start nixuser-helper, and nixuser-launch beside it
  * @link: absolute path of the gc root
  *
- * A program that cannot be executed says so itself and ends with
- * EX_UNAVAILABLE, as seen by start_reap().
+ * A program that cannot be executed ends with START_NOT_RUN, see start_reap().
  *
  * Return: 0, -errno of socketpair(2) or fork(2).
  */

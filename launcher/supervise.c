@@ -122,6 +122,7 @@ static int on_report(sd_event_source *source, int fd, uint32_t revents, void *da
 	if (r == 0 && len == sizeof(report) && report.kind == REPORT_RUNNING && n == 1) {
 		loop->pid = report.pid;
 		loop->pidfd = pidfd;
+		options_tell(loop->s->options, "PID 1 runs, as pid %d of the host", report.pid);
 		if (loop->stopping)
 			send_signal(loop, SIGRTMIN + 3);
 		return 0;
@@ -142,8 +143,10 @@ static void handle_variable(struct loop *loop, const char *variable)
 
 	if (loop->stopping && (ready || strcmp(variable, "X_SYSTEMD_SIGNALS_LEVEL=2") == 0))
 		send_signal(loop, SIGRTMIN + 3);
-	if (ready)
-		(void)sd_notify(0, "READY=1");	/* nobody may be listening */
+	if (!ready)
+		return;
+	options_tell(loop->s->options, "ready");
+	(void)sd_notify(0, "READY=1");	/* nobody may be listening */
 }
 
 /* Only PID 1 is believed, by the credentials the kernel adds. */

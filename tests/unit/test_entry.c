@@ -7,7 +7,6 @@
 
 #include "entry.h"
 
-#include <dirent.h>
 #include <limits.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -63,7 +62,7 @@ static void observe_fds(struct seen *seen)
 	for (int fd = 0; fd < FDS; fd++)
 		seen->fd_flags[fd] = fcntl(fd, F_GETFD);
 	for (int fd = 0; fd <= 2; fd++)
-		(void)fstat(fd, &seen->std[fd]);	/* a closed one is zero, and none of the tests' */
+		(void)fstat(fd, &seen->std[fd]);	/* of a closed one all is zero */
 }
 
 static void observe_signals(struct seen *seen)
@@ -289,14 +288,17 @@ END_TEST
 
 static void pollute(struct seen *seen, int i)
 {
-	const struct rlimit core = {RLIM_INFINITY, RLIM_INFINITY};
+	struct rlimit core;
 
 	(void)seen;
 	(void)umask((mode_t)i);
-	(void)setrlimit(RLIMIT_CORE, &core);	/* EPERM above the hard limit */
-	if (setenv("LD_PRELOAD", "/tmp/x.so", 1) < 0 || setenv("PATH", "/tmp", 1) < 0 ||
+	if (getrlimit(RLIMIT_CORE, &core) < 0)
+		_exit(16);
+	core.rlim_cur = core.rlim_max;
+	if (setrlimit(RLIMIT_CORE, &core) < 0 || chdir("/proc/self") < 0 ||
+	    setenv("LD_PRELOAD", "/tmp/x.so", 1) < 0 || setenv("PATH", "/tmp", 1) < 0 ||
 	    setenv("GLIBC_TUNABLES", "x", 1) < 0 || setenv("LC_ALL", "xx_XX", 1) < 0 ||
-	    chdir("/proc/self") < 0 || prctl(PR_SET_DUMPABLE, 1) < 0)
+	    prctl(PR_SET_DUMPABLE, 1) < 0)
 		_exit(16);
 }
 

@@ -5,6 +5,7 @@
 #include "fdpass.h"
 
 #include <dirent.h>
+#include <stdint.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -218,6 +219,22 @@ START_TEST(fdpass_recv_refuses_credentials)
 }
 END_TEST
 
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76	/* Linux 6.5 */
+#endif
+
+/* This kind comes behind the descriptors, and is one itself. */
+START_TEST(fdpass_recv_refuses_pidfds)
+{
+	int on = 1;
+
+	if (setsockopt(far_fd, SOL_SOCKET, SO_PASSPIDFD, &on, sizeof(on)) < 0)
+		return;	/* too old to send any */
+	ck_assert_int_eq(fdpass_send(near_fd, "x", 1, &near_fd, (size_t)_i), 0);
+	assert_refused(1, FDPASS_MAX, -EPROTO);
+}
+END_TEST
+
 START_TEST(fdpass_recv_tells_that_the_peer_closed)
 {
 	char byte;
@@ -273,6 +290,7 @@ int main(void)
 	tcase_add_loop_test(refusing, fdpass_recv_refuses_what_the_limit_cut, 0, 4);
 	tcase_add_loop_test(refusing, fdpass_recv_refuses_a_message_that_is_too_long, 0, 9);
 	tcase_add_loop_test(refusing, fdpass_recv_refuses_credentials, 0, 2);
+	tcase_add_loop_test(refusing, fdpass_recv_refuses_pidfds, 0, 2);
 	tcase_add_test(refusing, fdpass_recv_refuses_descriptors_without_a_byte);
 	tcase_add_test(refusing, fdpass_recv_refuses_what_is_no_socket);
 	suite_add_tcase(suite, refusing);

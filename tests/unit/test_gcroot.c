@@ -35,6 +35,7 @@ static struct {
 	uid_t uid[2];
 	const char *device;	/* a path that says it is on another device */
 	int links_read;
+	bool by_name;		/* and not of the descriptor that was looked at */
 } fake;
 
 static bool is_below(const char *path, const char *dir)
@@ -82,6 +83,7 @@ int fstat(int fd, struct stat *st)
 ssize_t readlinkat(int dir_fd, const char *path, char *buf, size_t size)
 {
 	fake.links_read++;
+	fake.by_name |= path[0] != '\0';
 	return syscall(SYS_readlinkat, dir_fd, path, buf, size);
 }
 
@@ -212,6 +214,7 @@ static const struct {
 	{NAME_MAX - 1, REFUSED_LINK_MISSING},
 	{NAME_MAX, REFUSED_LINK_MISSING},
 	{NAME_MAX + 1, REFUSED_LINK_LONG},
+	{3000, REFUSED_LINK_LONG},
 	{PATH_MAX, REFUSED_LINK_LONG},
 	{128 * 1024, REFUSED_LINK_LONG},
 };
@@ -327,7 +330,7 @@ END_TEST
 /* The links of a process to its directory and to what it has open are its user's. */
 START_TEST(gcroot_refuses_a_link_in_proc)	/* G2; attack 45 */
 {
-	static const char *const names[] = {"cwd", "fd/100"};
+	static const char *const names[] = {"cwd", "root", "fd/100", "nowhere"};
 	int fd = open(TOPLEVEL, O_PATH);
 	char link[64];
 
@@ -335,10 +338,12 @@ START_TEST(gcroot_refuses_a_link_in_proc)	/* G2; attack 45 */
 	ck_assert_int_eq(dup2(fd, 100), 100);
 	ck_assert_int_eq(chdir(TOPLEVEL), 0);
 	register_as(link, link);
-	ck_assert_int_ne(check(link), REFUSED_NOT);
+	ck_assert_int_eq(check(link), REFUSED_LINK_PROC);
 	(void)snprintf(link, sizeof(link), "/proc/%d/task/%d/cwd", getpid(), getpid());
 	register_as(link, link);
-	ck_assert_int_ne(check(link), REFUSED_NOT);
+	ck_assert_int_eq(check(link), REFUSED_LINK_PROC);
+	ck_assert_int_eq(check("/proc/self"), REFUSED_LINK_PROC);
+	ck_assert_int_eq(check("/proc/self/cwd"), REFUSED_LINK_PARENT_SYMLINK);
 }
 END_TEST
 
@@ -433,6 +438,7 @@ START_TEST(gcroot_reads_the_link_once)	/* G4 */
 {
 	ck_assert_int_eq(check(LINK), REFUSED_NOT);
 	ck_assert_int_eq(fake.links_read, 1);
+	ck_assert(!fake.by_name);
 }
 END_TEST
 
@@ -548,6 +554,7 @@ END_TEST
 
 static const char *const registered[] = {
 	HOME "/other",		/* another link, that is a root itself */
+	HOME "/resulT",
 	HOME "/resul",		/* shorter by one */
 	LINK "t",		/* and longer */
 	LINK "/",
@@ -641,7 +648,7 @@ static void add_link(Suite *suite)
 	tcase_add_test(tc, gcroot_refuses_a_parent_that_is_a_symlink);
 	tcase_add_test(tc, gcroot_refuses_a_parent_that_is_missing);
 	tcase_add_test(tc, gcroot_refuses_a_parent_that_cannot_be_searched);
-	tcase_add_loop_test(tc, gcroot_refuses_a_link_in_proc, 0, 2);
+	tcase_add_loop_test(tc, gcroot_refuses_a_link_in_proc, 0, 4);
 	tcase_add_test(tc, gcroot_refuses_what_is_no_symlink);
 	tcase_add_loop_test(tc, gcroot_refuses_a_link_of_another_user, 0, ROWS(strangers));
 	suite_add_tcase(suite, tc);
