@@ -22,9 +22,17 @@ world = os.path.join(os.path.dirname(os.path.abspath(__file__)), "world")
 @tap.case("users are themselves and have their own homes")
 def users():
     for user in everyone:
-        result = user.sh("id -u; id -g; id -G; stat -c '%U %a' ~ $XDG_RUNTIME_DIR; touch ~/x $XDG_RUNTIME_DIR/x && rm ~/x $XDG_RUNTIME_DIR/x")
+        result = user.sh(
+            "id -u; id -g; id -G; stat -c '%U %a' ~ $XDG_RUNTIME_DIR; "
+            "touch ~/x $XDG_RUNTIME_DIR/x && rm ~/x $XDG_RUNTIME_DIR/x"
+        )
         uid, gid = str(user.uid), str(user.gid)
-        tap.is_(result.out.split("\n"), [uid, gid, gid] + [f"{user.name} 700"] * 2 + [""], f"{user.name}: ids and directories", result)
+        tap.is_(
+            result.out.split("\n"),
+            [uid, gid, gid] + [f"{user.name} 700"] * 2 + [""],
+            f"{user.name}: ids and directories",
+            result,
+        )
     result = alice.run(["ls", bob.home])
     tap.ok(result.status != 0, "alice may not look into bob's home", result)
     result = alice.run(["sh", "-c", "grep -E 'Cap(Prm|Eff|Amb|Inh)' /proc/self/status"])
@@ -34,8 +42,14 @@ def users():
 @tap.case("ranges are what libsubid reads")
 def ranges():
     expected = {
-        "alice": "0: alice 1000000 65536", "bob": "0: bob 1065536 65536", "carol": "", "dave": "0: dave 3000000 65536",
-        "heidi": "0: heidi 3300000 65535", "judy": "0: judy 1300000 65536", "trent": "0: trent 3065535 65536"}
+        "alice": "0: alice 1000000 65536",
+        "bob": "0: bob 1065536 65536",
+        "carol": "",
+        "dave": "0: dave 3000000 65536",
+        "heidi": "0: heidi 3300000 65535",
+        "judy": "0: judy 1300000 65536",
+        "trent": "0: trent 3065535 65536",
+    }
     for name, line in expected.items():
         result = alice.run(["getsubids", name])
         tap.is_(result.out.strip(), line, f"range of {name}", result)
@@ -52,11 +66,21 @@ def daemon():
     tap.is_(bob.run(["cat", path + "/link"]).out, "content", "bob reads what alice added")
     result = alice.sh(f"touch /nix/store/x; touch {path}/x; touch /nix/var/nix/db/db.sqlite")
     tap.is_(result.err.count("cannot touch"), 3, "alice cannot write to the store or its database", result)
-    tap.is_(subprocess.run(["touch", path + "/x"], stderr=subprocess.DEVNULL).returncode, 1, "root cannot either: read-only mount")
+    tap.is_(
+        subprocess.run(["touch", path + "/x"], stderr=subprocess.DEVNULL).returncode,
+        1,
+        "root cannot either: read-only mount",
+    )
     stat = os.stat("/nix/store")
-    tap.is_((stat.st_uid, stat.st_gid, oct(stat.st_mode & 0o7777)), (0, 30000, "0o1775"), "the store is root:nixbld 1775")
+    tap.is_(
+        (stat.st_uid, stat.st_gid, oct(stat.st_mode & 0o7777)), (0, 30000, "0o1775"), "the store is root:nixbld 1775"
+    )
     entry = os.stat(path)
-    tap.is_((entry.st_uid, entry.st_dev, oct(entry.st_mode & 0o7777)), (0, stat.st_dev, "0o555"), "an entry is root's, on the store's device")
+    tap.is_(
+        (entry.st_uid, entry.st_dev, oct(entry.st_mode & 0o7777)),
+        (0, stat.st_dev, "0o555"),
+        "an entry is root's, on the store's device",
+    )
     result = alice.run(["nix-store", "--delete", path])
     tap.like(result.err, "still alive", "what alice rooted cannot be deleted", result)
     os.unlink(alice.home + "/something")
@@ -67,7 +91,9 @@ def daemon():
 
 @tap.case("the Nix daemon builds")
 def builds():
-    expression = 'derivation { name = "built"; system = "%s-linux"; builder = "/bin/sh"; args = [ "-c" "echo hi > $out" ]; }'
+    expression = (
+        'derivation { name = "built"; system = "%s-linux"; builder = "/bin/sh"; args = [ "-c" "echo hi > $out" ]; }'
+    )
     link = alice.keep("built")
     result = alice.run(["nix-build", "--expr", expression % os.uname().machine, "-o", link])
     tap.ok(result.status == 0, "a build succeeds", result)
@@ -90,9 +116,22 @@ def roots():
 
 @tap.case("unprivileged user namespaces, fresh proc and devpts in them")
 def namespaces():
-    result = alice.run(["unshare", "--map-auto", "--map-root-user", "-fpm", "--mount-proc", "sh", "-c", "cat /proc/self/uid_map; echo $$"])
+    result = alice.run(
+        [
+            "unshare",
+            "--map-auto",
+            "--map-root-user",
+            "-fpm",
+            "--mount-proc",
+            "sh",
+            "-c",
+            "cat /proc/self/uid_map; echo $$",
+        ]
+    )
     tap.like(result.out, r"\A\s+0\s+20001\s+1\n\s+1\s+1000000\s+6553[56]\n1\n", "alice's range is mapped", result)
-    script = "mount -t devpts -o newinstance,gid=3 x /mnt && mount -t tmpfs x /tmp && mount --rbind /sys /mnt && echo done"
+    script = (
+        "mount -t devpts -o newinstance,gid=3 x /mnt && mount -t tmpfs x /tmp && mount --rbind /sys /mnt && echo done"
+    )
     result = alice.run(["unshare", "--map-auto", "--map-root-user", "-m", "sh", "-c", script])
     tap.is_(result.out, "done\n", "and she may mount", result)
 
@@ -100,18 +139,27 @@ def namespaces():
 @tap.case("each command has a delegated cgroup")
 def cgroups():
     tap.is_(alice.run(["stat", "-f", "-c", "%T", "/sys/fs/cgroup"]).out, "cgroup2fs\n", "cgroup2 is at its usual place")
-    result = alice.sh("""
+    result = alice.sh(
+        """
         here=/sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup); echo $here
         mkdir $here/below && echo $$ > $here/below/cgroup.procs && sed -n s/^0:://p /proc/self/cgroup
-        echo $$ > $here/cgroup.procs; rmdir $here/below; mkdir $here/../../bob/x""")
-    tap.like(result.out, rf"\A{alice.cgroup}/call-\S+\n\S+/alice/call-\S+/below\n\Z", "alice may use what is hers", result)
+        echo $$ > $here/cgroup.procs; rmdir $here/below; mkdir $here/../../bob/x"""
+    )
+    tap.like(
+        result.out, rf"\A{alice.cgroup}/call-\S+\n\S+/alice/call-\S+/below\n\Z", "alice may use what is hers", result
+    )
     tap.like(result.err, r"\A.*bob/x.*Permission denied\n\Z", "and nobody else's", result)
 
 
 @tap.case("what describes a call: limits, environment, privileges, directory")
 def calls():
-    out = alice.run(["/bin/sh", "-c", "ulimit -n; echo $A $TERM $HOME; pwd; grep NoNewPrivs /proc/self/status"],
-                    limits={resource.RLIMIT_NOFILE: (99, 99)}, env={"A": "1", "TERM": None}, cwd="/", no_new_privileges=True).out
+    out = alice.run(
+        ["/bin/sh", "-c", "ulimit -n; echo $A $TERM $HOME; pwd; grep NoNewPrivs /proc/self/status"],
+        limits={resource.RLIMIT_NOFILE: (99, 99)},
+        env={"A": "1", "TERM": None},
+        cwd="/",
+        no_new_privileges=True,
+    ).out
     tap.is_(out, "99\n1 /home/alice\n/\nNoNewPrivs:\t1\n", "all arrive")
     out = alice.run(["env"], env={"X": "y"}).out
     names = sorted(line.split("=")[0] for line in out.splitlines())
@@ -164,7 +212,13 @@ def leftovers():
     sleeper.wait()
     sleeper.end()
     tap.is_(before.settled(), {}, "both are gone with it")
-    for path in ("/home/alice/.x", "/run/user/20001/.x/y", "/tmp/x", "/home/alice/.local/state/nixuser/x", "/dev/shm/x"):
+    for path in (
+        "/home/alice/.x",
+        "/run/user/20001/.x/y",
+        "/tmp/x",
+        "/home/alice/.local/state/nixuser/x",
+        "/dev/shm/x",
+    ):
         alice.sh(f"mkdir -p $(dirname {path}) && touch {path}")
         tap.like(str(before.new().get("files")), f"'{path}'", f"a file {path}")
         alice.sh(f"rm -r {path}; rmdir /run/user/20001/.x; rm -rf ~/.local")
@@ -206,13 +260,19 @@ def changes_nothing():
     groups = worlds_cgroups()
     files = ("/etc/passwd", "/etc/subuid", "/etc/nix/nix.conf")
     contents = [open(file).read() for file in files]
-    inner = inner_world("umount /tmp; touch /etc/x /home/x /run/x /opt/x /nix/x; echo > /etc/passwd; hostname other; ls /nix/store | wc -l; exit 7")
+    inner = inner_world(
+        "umount /tmp; touch /etc/x /home/x /run/x /opt/x /nix/x; echo > /etc/passwd; hostname other; exit 7"
+    )
     inner.communicate()
     tap.is_(inner.returncode, 7, "exit status")
     tap.is_(before.settled(), {}, "no process, mount, cgroup or file")
     tap.is_(worlds_cgroups(), groups, "no cgroup of a world")
     tap.is_([open(file).read() for file in files], contents, "files in /etc are as before")
-    tap.is_([path for path in ("/etc/x", "/home/x", "/run/x", "/opt/x", "/nix/x") if os.path.exists(path)], [], "no file appeared")
+    tap.is_(
+        [path for path in ("/etc/x", "/home/x", "/run/x", "/opt/x", "/nix/x") if os.path.exists(path)],
+        [],
+        "no file appeared",
+    )
     tap.is_(os.uname().nodename, "nixuser-test", "the host name is as before")
     inner = inner_world("kill -9 $$")
     inner.communicate()

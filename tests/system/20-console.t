@@ -18,8 +18,14 @@ bob = lab.claim("bob")
 
 def sleeps(seconds):
     """The pid of a `sleep seconds` in one of bob's machines."""
-    return next((process.pid for process in lab.processes()
-                 if bob.subuid[0] in process.uids and arguments(process.pid) == ["sleep", seconds]), None)
+    return next(
+        (
+            process.pid
+            for process in lab.processes()
+            if bob.subuid[0] in process.uids and arguments(process.pid) == ["sleep", seconds]
+        ),
+        None,
+    )
 
 
 def in_foreground(seconds):
@@ -55,7 +61,11 @@ def console():
     tap.like(machine.output("tty"), r"\A/dev/(pts/0|console)\Z", "tty")
     tap.is_(machine.output("echo here >/dev/tty"), "here", "/dev/tty is the console")
     tap.is_(machine.output("stat -c %G $(tty)"), "tty", "it belongs to the group tty")
-    tap.is_(machine.output("ps -o tty= -p $$"), machine.output("tty").removeprefix("/dev/"), "it is the controlling terminal")
+    tap.is_(
+        machine.output("ps -o tty= -p $$"),
+        machine.output("tty").removeprefix("/dev/"),
+        "it is the controlling terminal",
+    )
 
     terminal.send("sleep 10001\r")
     tap.until(lambda: in_foreground("10001"), 10, "the sleep")
@@ -84,7 +94,11 @@ def console():
     terminal.send("".join(line + "\r" for line in lines))
     terminal.send("\x04")
     terminal.expect(machine.PROMPT)
-    tap.is_(machine.output("wc -lc </tmp/typed").split(), ["500", str(sum(map(len, lines)) + 500)], "long typing arrives whole")
+    tap.is_(
+        machine.output("wc -lc </tmp/typed").split(),
+        ["500", str(sum(map(len, lines)) + 500)],
+        "long typing arrives whole",
+    )
     wanted = "\n".join(map(str, range(1, 30001)))
     tap.ok(machine.output("seq 1 30000", timeout=30) == wanted, "long output arrives whole")
     tap.is_(machine.output("printf 'gr\\303\\274n\\n'; echo grün"), "grün\ngrün", "more than ASCII passes both ways")
@@ -114,7 +128,9 @@ def sizes():
         terminal.resize(24, 80 + i)
     tap.until(lambda: machine.output("stty size") == "24 99", 5, "the last size")
     tap.ok(True, "and 40 without a pause")
-    tap.is_(machine.run("systemctl is-active rescue.target emergency.target")[1].split(), ["inactive"] * 2, "no rescue mode")
+    tap.is_(
+        machine.run("systemctl is-active rescue.target emergency.target")[1].split(), ["inactive"] * 2, "no rescue mode"
+    )
     tap.is_(machine.output("systemctl is-system-running"), "running", "the system runs as before")
     terminal.send("""bash -c 'trap "stty size; exit" WINCH; echo rea""dy; while :; do read -t 0.1; done'\r""")
     terminal.expect("ready\r")
@@ -203,8 +219,9 @@ def refusal():
 
 @tap.case("without a terminal: a pipe each way", timeout=90)
 def pipe():
-    process = bob.start([lab.BOOT, "--console", "pipe", "--name", "console-pipe", "result"],
-                        stdin=-1, stdout=-1, stderr=-1)
+    process = bob.start(
+        [lab.BOOT, "--console", "pipe", "--name", "console-pipe", "result"], stdin=-1, stdout=-1, stderr=-1
+    )
     seen = ""
 
     def expect(pattern, timeout=60):
@@ -242,12 +259,16 @@ def outputs():
     lab.probe(bob, "speaks", "i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done")
     result = bob.boot("speaks")
     wanted = "".join(f"line {i}\r\n" for i in range(20000))
-    tap.ok(result.out == wanted, "all of it, also what was written last", len(result.out), len(wanted), result.out[-200:])
+    tap.ok(
+        result.out == wanted, "all of it, also what was written last", len(result.out), len(wanted), result.out[-200:]
+    )
     bob.keep("output")
     result = bob.sh(f"{lab.BOOT} speaks </dev/null >~/output && tail -n 1 ~/output")
     tap.is_(result.out, "line 19999\r\n", "into a file", result)
     result = bob.sh(f"{lab.BOOT} speaks </dev/null | head -n 1")
-    tap.is_((result.status, result.out), (0, "line 0\r\n"), "a reader that leaves early does not stop the machine", result)
+    tap.is_(
+        (result.status, result.out), (0, "line 0\r\n"), "a reader that leaves early does not stop the machine", result
+    )
     result = bob.sh(f"echo typed | {lab.BOOT} --console pipe trivial -- 4")
     tap.is_(result.status, 4, "input that nobody reads", result)
     lab.probe(bob, "hears", "read line; echo heard $line")

@@ -46,15 +46,20 @@ def several():
     tap.is_([machine.output("pgrep -c -x sleep") for machine in machines], ["1"] * 3, "none sees another's processes")
     identifiers = {machine.output("cat /etc/machine-id") for machine in machines}
     tap.is_(len(identifiers), 3, "each has its own machine-id", identifiers)
-    namespaces = {os.readlink(f"/proc/{machine.payload()}/ns/{kind}")
-                  for machine in machines for kind in ("pid", "user", "mnt", "uts", "ipc", "net", "cgroup")}
+    namespaces = {
+        os.readlink(f"/proc/{machine.payload()}/ns/{kind}")
+        for machine in machines
+        for kind in ("pid", "user", "mnt", "uts", "ipc", "net", "cgroup")
+    }
     tap.is_(len(namespaces), 21, "each has its own seven namespaces")
     again = ivan.boot("--name", "life-first", "result")
     tap.is_(again.status, lab.UNAVAILABLE, "a second one of the same name is refused", again)
     tap.like(again.err, r"\Anixuser-boot: .*life-first.*\n\Z", "with a line that names it", again)
     os.kill(first.pid, signal.SIGKILL)
     first.terminal.wait()
-    tap.is_([machine.output("echo alive") for machine in (second, third)], ["alive"] * 2, "killing one leaves the others")
+    tap.is_(
+        [machine.output("echo alive") for machine in (second, third)], ["alive"] * 2, "killing one leaves the others"
+    )
     again = lab.Machine(ivan, name="life-first").login()
     tap.is_(again.output("echo alive"), "alive", "its name is free again")
     tap.is_([machine.power_off() for machine in (again, second, third)], [0] * 3, "each powers off")
@@ -65,7 +70,9 @@ def clean_stop(name, stop, status):
     """A request to stop must reach systemd: a unit's ExecStop= runs."""
     before = lab.leftovers(ivan)
     machine = lab.Machine(ivan, "-q", name="life-" + name).login()
-    machine.output("systemd-run -q --unit witness -p ExecStop='/bin/sh -c \"echo stopped cleanly >/dev/console\"' sleep 100000")
+    machine.output(
+        "systemd-run -q --unit witness -p ExecStop='/bin/sh -c \"echo stopped cleanly >/dev/console\"' sleep 100000"
+    )
     stop(machine)
     tap.is_(machine.terminal.wait(60), status, f"{name}: exit status")
     tap.like(machine.terminal.log, "stopped cleanly", f"{name}: the machine's services were stopped, not killed")
@@ -141,6 +148,7 @@ VICTIMS = {
 @tap.case("kill -9 of a part of a full machine", timeout=120)
 def kill_full():
     for name, victim in VICTIMS.items():
+
         def machine():
             started = lab.Machine(ivan, name="life-killed").login()
             started.output("systemctl is-system-running --wait; for i in 1 2 3 4 5; do setsid sleep 1234 & done")
@@ -153,6 +161,7 @@ def kill_full():
 def kill_small():
     lab.probe(ivan, "sleeper", "sleep 1234 & " + SLEEPER)
     for name, victim in VICTIMS.items():
+
         def machine():
             started = lab.Machine(ivan, closure="sleeper")
             started.terminal.expect("up")

@@ -34,7 +34,7 @@ ATTEMPTS = {
     "remount in a user namespace": "unshare -Urm mount -o remount,rw,bind /nix/store",
     "umount in a mount namespace": "unshare -m umount -l /nix/store",
     "clone in a user namespace": "unshare -Urm sh -c 'mount --bind /nix/store /mnt && mount -o remount,rw,bind /mnt'",
-    "a new mount of its file system": "mount -t overlay -o lowerdir=/nix/store,upperdir=/nix/store,workdir=/nix/store x /mnt && touch /mnt/x",
+    "a new mount of its file system": "cd /nix/store; mount -t overlay -o lowerdir=.,upperdir=.,workdir=. x /mnt && touch /mnt/x",
 }
 
 
@@ -80,15 +80,27 @@ def inherited():
     lab.probe(alice, "looks", script)
     extra = os.open("/etc/passwd", os.O_RDONLY)
     os.set_inheritable(extra, True)
-    result = alice.boot("looks", env={"SECRET": "of-alice", "LD_PRELOAD": "", "CREDENTIALS_DIRECTORY": "/tmp"},
-                        pass_fds=[extra], as_user=burden)
+    result = alice.boot(
+        "looks",
+        env={"SECRET": "of-alice", "LD_PRELOAD": "", "CREDENTIALS_DIRECTORY": "/tmp"},
+        pass_fds=[extra],
+        as_user=burden,
+    )
     os.close(extra)
     out = result.out.replace("\r", "")
-    parts = dict(zip(("environment", "fds", "keys", "status", "session", "limits"),
-                     re.split(r"^(?:environment|fds|keys|status|session|limits)\n", out, flags=re.M)[1:]))
+    parts = dict(
+        zip(
+            ("environment", "fds", "keys", "status", "session", "limits"),
+            re.split(r"^(?:environment|fds|keys|status|session|limits)\n", out, flags=re.M)[1:],
+        )
+    )
     environment = dict(line.split("=", 1) for line in parts["environment"].splitlines() if line)
     tap.is_(environment.get("container"), "nixuser-boot", "container= is there", out)
-    tap.is_(sorted(environment), ["NOTIFY_SOCKET", "TERM", "container", "container_uuid"], "and no variable that was not asked for")
+    tap.is_(
+        sorted(environment),
+        ["NOTIFY_SOCKET", "TERM", "container", "container_uuid"],
+        "and no variable that was not asked for",
+    )
     tap.unlike(parts["environment"], "alice|20001", "nothing names the caller")
     descriptors = dict(re.findall(r" (\d+) -> (.*)$", parts["fds"], re.M))
     # The shell has its own script open.
@@ -96,12 +108,26 @@ def inherited():
     tap.is_(descriptors, {fd: "/dev/pts/0" for fd in "012"}, "only the console is open")
     tap.unlike(parts["keys"], "nixuser-test-key", "the caller's session keyring stays outside")
     fields = dict(re.findall(r"^(\w+):[ \t]*(.*)$", parts["status"], re.M))
-    tap.is_((fields["Uid"].split(), fields["Gid"].split(), fields["Groups"].strip()), (["0"] * 4, ["0"] * 4, ""), "uid 0, gid 0, no groups")
-    tap.is_((fields["SigBlk"], fields["NoNewPrivs"], fields["NSpid"].split()), ("0" * 16, "0", ["1"]), "no blocked signal, no no_new_privs, one pid namespace")
+    tap.is_(
+        (fields["Uid"].split(), fields["Gid"].split(), fields["Groups"].strip()),
+        (["0"] * 4, ["0"] * 4, ""),
+        "uid 0, gid 0, no groups",
+    )
+    tap.is_(
+        (fields["SigBlk"], fields["NoNewPrivs"], fields["NSpid"].split()),
+        ("0" * 16, "0", ["1"]),
+        "no blocked signal, no no_new_privs, one pid namespace",
+    )
     ignored = [number for number in (1, 2, 10, 12, 13, 15, 17) if int(fields["SigIgn"], 16) & 1 << number - 1]
     tap.is_(ignored, [], "no signal is ignored that the caller ignored", fields["SigIgn"])
-    tap.is_(parts["session"].split(), ["1", "1", "0"], "a session without a controlling terminal: systemd must get no SIGWINCH")
-    capabilities(int(fields["CapBnd"], 16), int(fields["CapEff"], 16), int(fields["CapAmb"], 16), int(fields["CapInh"], 16))
+    tap.is_(
+        parts["session"].split(),
+        ["1", "1", "0"],
+        "a session without a controlling terminal: systemd must get no SIGWINCH",
+    )
+    capabilities(
+        int(fields["CapBnd"], 16), int(fields["CapEff"], 16), int(fields["CapAmb"], 16), int(fields["CapInh"], 16)
+    )
 
 
 def burden():
@@ -116,8 +142,18 @@ def burden():
 
 
 def capabilities(bounding, effective, ambient, inheritable):
-    names = {"sys_rawio": 17, "audit_write": 29, "audit_control": 30, "audit_read": 37, "sys_module": 16, "sys_time": 25,
-             "syslog": 34, "mac_admin": 33, "bpf": 39, "checkpoint_restore": 40}
+    names = {
+        "sys_rawio": 17,
+        "audit_write": 29,
+        "audit_control": 30,
+        "audit_read": 37,
+        "sys_module": 16,
+        "sys_time": 25,
+        "syslog": 34,
+        "mac_admin": 33,
+        "bpf": 39,
+        "checkpoint_restore": 40,
+    }
     kept = [name for name, bit in names.items() if bounding & 1 << bit]
     tap.is_(kept, [], "capabilities that a machine has no use for are gone")
     for name, bit in {"sys_admin": 21, "mknod": 27, "net_admin": 12, "setuid": 7}.items():
@@ -131,7 +167,11 @@ def ids():
     payload = machine.payload()
     with open(f"/proc/{payload}/uid_map") as file:
         tap.is_(file.read().split(), ["0", "1000000", "65536"], "the map, as the host sees it: not the caller's uid")
-    tap.is_(os.readlink(f"/proc/{payload}/ns/user") == os.readlink(f"/proc/{machine.launcher()}/ns/user"), False, "the payload's user namespace is not the launcher's")
+    tap.is_(
+        os.readlink(f"/proc/{payload}/ns/user") == os.readlink(f"/proc/{machine.launcher()}/ns/user"),
+        False,
+        "the payload's user namespace is not the launcher's",
+    )
     uids = {uid for process in lab.processes() if in_namespace(process.pid, payload) for uid in process.uids}
     tap.ok(len(uids) >= 2, "several users run inside", uids)
     tap.is_([uid for uid in uids if not 1000000 <= uid < 1065536], [], "all in the range")
@@ -160,42 +200,93 @@ def visible():
 
     tap.is_(machine.output("cat /proc/1/comm"), "systemd", "PID 1 is the machine's")
     commands = set(machine.output("cat /proc/[0-9]*/comm").split())
-    tap.is_(commands & {"nixuser-boot", "nixuser-launch", "nix-daemon", "prove", "python3"}, set(), "no process of the host")
+    tap.is_(
+        commands & {"nixuser-boot", "nixuser-launch", "nix-daemon", "prove", "python3"}, set(), "no process of the host"
+    )
 
     devices = machine.output("find /dev -xdev -type l -printf '%P %y %l\\n' | sort").splitlines()
-    allowed = {"console l pts/0", "ptmx l pts/ptmx", "fd l /proc/self/fd", "stdin l /proc/self/fd/0",
-               "stdout l /proc/self/fd/1", "stderr l /proc/self/fd/2", "log l /run/systemd/journal/dev-log", "initctl l /run/initctl",
-               "core l /proc/kcore"}
+    allowed = {
+        "console l pts/0",
+        "ptmx l pts/ptmx",
+        "fd l /proc/self/fd",
+        "stdin l /proc/self/fd/0",
+        "stdout l /proc/self/fd/1",
+        "stderr l /proc/self/fd/2",
+        "log l /run/systemd/journal/dev-log",
+        "initctl l /run/initctl",
+        "core l /proc/kcore",
+    }
     tap.is_(sorted(set(devices) - allowed), [], "the links in /dev", devices)
     nodes = machine.output("find /dev -type c -o -type b | sort").split()
     names = ["console", "full", "null", "ptmx", "pts/0", "pts/ptmx", "random", "tty", "urandom", "zero"]
-    tap.is_([node for node in nodes if node.removeprefix("/dev/") not in names], [], "and as devices what every machine has", nodes)
+    tap.is_(
+        [node for node in nodes if node.removeprefix("/dev/") not in names],
+        [],
+        "and as devices what every machine has",
+        nodes,
+    )
     for kind, numbers in (("b", "8 0"), ("c", "1 1"), ("c", "1 3")):
         status, output = machine.run(f"rm -f /root/node; mknod /root/node {kind} {numbers} && cat </root/node")
         tap.ok(status != 0, f"no usable node by mknod {kind} {numbers}", output)
 
-    tap.is_(machine.output("cut -d: -f 3- /proc/1/cgroup | sort -u | grep -v '^/$'"), "/init.scope", "the cgroup path begins at the machine")
-    tap.is_(machine.run("cat /proc/[0-9]*/cgroup 2>/dev/null | grep -e nixuser -e alice -e '\\.\\.'")[1].strip(), "", "no cgroup path shows the host's")
-    tap.is_(machine.run("ls -d /sys/fs/cgroup/supervisor /sys/fs/cgroup/nixuser* /sys/fs/cgroup/alice 2>/dev/null")[1].strip(), "", "the cgroup file system has no more")
-    tap.is_(machine.run("find /sys/fs/cgroup -maxdepth 1 -name cgroup.procs -user root")[0], 0, "it is the machine's root's")
+    tap.is_(
+        machine.output("cut -d: -f 3- /proc/1/cgroup | sort -u | grep -v '^/$'"),
+        "/init.scope",
+        "the cgroup path begins at the machine",
+    )
+    tap.is_(
+        machine.run("cat /proc/[0-9]*/cgroup 2>/dev/null | grep -e nixuser -e alice -e '\\.\\.'")[1].strip(),
+        "",
+        "no cgroup path shows the host's",
+    )
+    tap.is_(
+        machine.run("ls -d /sys/fs/cgroup/supervisor /sys/fs/cgroup/nixuser* /sys/fs/cgroup/alice 2>/dev/null")[
+            1
+        ].strip(),
+        "",
+        "the cgroup file system has no more",
+    )
+    tap.is_(
+        machine.run("find /sys/fs/cgroup -maxdepth 1 -name cgroup.procs -user root")[0], 0, "it is the machine's root's"
+    )
 
-    tap.unlike(machine.output("cat /proc/net/unix"), "nixuser-test-abstract|nix-daemon|/nix/var", "no socket of the host")
-    tap.is_(machine.output("ls /sys/class/net; cat /sys/class/net/lo/operstate").split()[0], "lo", "the loopback interface only")
+    tap.unlike(
+        machine.output("cat /proc/net/unix"), "nixuser-test-abstract|nix-daemon|/nix/var", "no socket of the host"
+    )
+    tap.is_(
+        machine.output("ls /sys/class/net; cat /sys/class/net/lo/operstate").split()[0],
+        "lo",
+        "the loopback interface only",
+    )
     tap.is_(machine.output("ls /sys/class/net | wc -l"), "1", "and no other")
     tap.like(machine.output("ip -o link show lo"), r"<LOOPBACK,UP", "which is up")
     tap.unlike(machine.output("cat /proc/sysvipc/shm"), r"\b4711\b", "no shared memory of the host")
 
-    tap.is_(machine.run("ls -d /home/* /work /var/cache/nixuser* /nix/var /opt/nixuser /run/user/20001 2>/dev/null")[1].strip(), "", "no directory of the host")
+    tap.is_(
+        machine.run("ls -d /home/* /work /var/cache/nixuser* /nix/var /opt/nixuser /run/user/20001 2>/dev/null")[
+            1
+        ].strip(),
+        "",
+        "no directory of the host",
+    )
     tap.is_(machine.run("grep -c alice /etc/passwd")[1].strip(), "0", "nor its users")
     mounts = machine.output("cat /proc/self/mountinfo")
-    tap.unlike(mounts, r"^\S+ \S+ \S+ (?!/host )\S+ /(?!nix/store|dev/|run/host)\S* .* (ext4|xfs|btrfs) ", "no mount of a host's disk but the store", mounts)
+    tap.unlike(
+        mounts,
+        r"^\S+ \S+ \S+ (?!/host )\S+ /(?!nix/store|dev/|run/host)\S* .* (ext4|xfs|btrfs) ",
+        "no mount of a host's disk but the store",
+        mounts,
+    )
     tap.is_(machine.run("ls /proc/1/root/home")[1].strip(), "", "/proc/1/root is the machine's root")
     machine.escape()
 
 
 @tap.case("what belongs to the whole host cannot be changed", timeout=60)
 def host_wide():
-    before = {name: open(name).read() for name in ("/proc/sys/kernel/core_pattern", "/proc/sys/vm/swappiness", "/proc/sys/fs/file-max")}
+    before = {
+        name: open(name).read()
+        for name in ("/proc/sys/kernel/core_pattern", "/proc/sys/vm/swappiness", "/proc/sys/fs/file-max")
+    }
     machine = lab.Machine(alice, name="inside-host").login()
     for name, attempt in {
         "core_pattern": "echo '|/tmp/x' >/proc/sys/kernel/core_pattern",
@@ -226,19 +317,40 @@ def outside():
         with open(f"/proc/{pid}/status") as file:
             fields = dict(re.findall(r"^(\w+):\s*(.*)$", file.read(), re.M))
         if name == "supervisor":
-            tap.is_({fields[kind] for kind in ("CapPrm", "CapEff", "CapInh", "CapAmb")}, {"0" * 16}, f"{name}: no capability")
-            tap.is_(os.readlink(f"/proc/{pid}/ns/user"), os.readlink("/proc/self/ns/user"), f"{name}: the host's user namespace")
+            tap.is_(
+                {fields[kind] for kind in ("CapPrm", "CapEff", "CapInh", "CapAmb")},
+                {"0" * 16},
+                f"{name}: no capability",
+            )
+            tap.is_(
+                os.readlink(f"/proc/{pid}/ns/user"),
+                os.readlink("/proc/self/ns/user"),
+                f"{name}: the host's user namespace",
+            )
         else:
-            tap.ok(os.readlink(f"/proc/{pid}/ns/user") != os.readlink("/proc/self/ns/user"), f"{name}: not in the host's user namespace")
-            tap.is_(fields["Uid"].split(), ["1000000"] * 4, f"{name}: root of the outer namespace is the first id of the range")
+            tap.ok(
+                os.readlink(f"/proc/{pid}/ns/user") != os.readlink("/proc/self/ns/user"),
+                f"{name}: not in the host's user namespace",
+            )
+            tap.is_(
+                fields["Uid"].split(),
+                ["1000000"] * 4,
+                f"{name}: root of the outer namespace is the first id of the range",
+            )
     cgroups = {path.rsplit("/", 1)[1]: path for path, _, _ in os.walk(machine.terminal.process.cgroup)}
     tap.ok({"nixuser-outside", "supervisor", "payload"} <= set(cgroups), "its cgroups", cgroups)
     stat = os.stat(cgroups["payload"])
-    tap.is_((stat.st_uid, os.stat(cgroups["nixuser-outside"]).st_uid), (1000000, alice.uid), "payload/ belongs to the machine's root, what is above to the caller")
+    tap.is_(
+        (stat.st_uid, os.stat(cgroups["nixuser-outside"]).st_uid),
+        (1000000, alice.uid),
+        "payload/ belongs to the machine's root, what is above to the caller",
+    )
     with open(cgroups["supervisor"] + "/cgroup.procs") as file:
         tap.ok({str(pid) for pid in pids} <= set(file.read().split()), "supervisor and launcher are in supervisor/")
     stat = os.stat(f"{alice.runtime}/nixuser/outside")
-    tap.is_((stat.st_uid, oct(stat.st_mode & 0o777)), (alice.uid, "0o700"), "the runtime directory is the caller's alone")
+    tap.is_(
+        (stat.st_uid, oct(stat.st_mode & 0o777)), (alice.uid, "0o700"), "the runtime directory is the caller's alone"
+    )
     tap.ok(machine.escape() != 0, "ended")
 
 

@@ -72,8 +72,16 @@ class User:
 
     def environment(self):
         return {
-            "HOME": self.home, "USER": self.name, "LOGNAME": self.name, "SHELL": "/bin/sh", "PATH": PATH,
-            "XDG_RUNTIME_DIR": self.runtime, "NIX_REMOTE": "daemon", "TERM": "xterm-256color", "LANG": "C.UTF-8"}
+            "HOME": self.home,
+            "USER": self.name,
+            "LOGNAME": self.name,
+            "SHELL": "/bin/sh",
+            "PATH": PATH,
+            "XDG_RUNTIME_DIR": self.runtime,
+            "NIX_REMOTE": "daemon",
+            "TERM": "xterm-256color",
+            "LANG": "C.UTF-8",
+        }
 
     def run(self, argv, timeout=20, stdin=b"", **how):
         """Runs a command to its end."""
@@ -183,8 +191,22 @@ class Process:
 
     _count = 0
 
-    def __init__(self, user, argv, *, env=(), cwd=None, cgroup=None, marked=True, limits=(),
-                 no_new_privileges=False, as_root=None, as_user=None, terminal=False, **popen):
+    def __init__(
+        self,
+        user,
+        argv,
+        *,
+        env=(),
+        cwd=None,
+        cgroup=None,
+        marked=True,
+        limits=(),
+        no_new_privileges=False,
+        as_root=None,
+        as_user=None,
+        terminal=False,
+        **popen,
+    ):
         self.user = user
         self.own_cgroup = cgroup is None and self._new_cgroup(marked)
         self.cgroup = cgroup or self.own_cgroup
@@ -417,7 +439,8 @@ class Terminal:
         tap.cleanup(self.close)
         # The slave stays open here, so that its settings can be looked at when the program is gone.
         self.process = user.start(
-            argv, terminal=True, stdin=self.slave, stdout=self.slave, stderr=how.pop("stderr", self.slave), **how)
+            argv, terminal=True, stdin=self.slave, stdout=self.slave, stderr=how.pop("stderr", self.slave), **how
+        )
         self.pid = self.process.pid
 
     def close(self):
@@ -444,7 +467,7 @@ class Terminal:
         while data:
             _, writable, _ = select.select([], [self.master], [], 0.05)
             if writable:
-                data = data[os.write(self.master, data[:1024]):]
+                data = data[os.write(self.master, data[:1024]) :]
             self.pump(0)
 
     def pump(self, timeout):
@@ -463,11 +486,13 @@ class Terminal:
         while True:
             match = compiled.search(self.unread)
             if match:
-                self.unread = self.unread[match.end():]
+                self.unread = self.unread[match.end() :]
                 return match
             if not self.pump(min(deadline - time.monotonic(), 0.1)):
                 if self.process.popen.poll() is not None:
-                    raise EndOfFile(f"program ended ({self.process.popen.returncode}) before {pattern!r}: {self.tail()}")
+                    raise EndOfFile(
+                        f"program ended ({self.process.popen.returncode}) before {pattern!r}: {self.tail()}"
+                    )
                 if time.monotonic() > deadline:
                     raise tap.TimedOut(f"waited {timeout} s for {pattern!r}: {self.tail()}")
 
@@ -630,8 +655,8 @@ def add_tree(user, name, files, link=None):
 def variant(user, name, closure, link, init=None, change="", needs=()):
     """Builds a new toplevel like a closure's, with references to it, for tests that need one nobody else has rooted.
 
-    init replaces the init program; change is a script that runs in the new directory and makes the difference; needs are
-    more store paths it refers to. Returns the store path.
+    init replaces the init program; change is a script that runs in the new directory and makes the difference;
+    needs are more store paths it refers to. Returns the store path.
     """
     toplevel = CLOSURES[closure]
     expression = f"""

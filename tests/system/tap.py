@@ -17,6 +17,7 @@ _case_cleanups = []
 _file_cleanups = []
 _count = 0
 _failed = 0
+names = []  # of all tests so far
 
 
 class TimedOut(Exception):
@@ -54,6 +55,7 @@ def ok(condition, name, *details):
     global _count, _failed
     _count += 1
     name = re.sub(r"[#\n]", " ", name)
+    names.append(name)
     _print(f"{'ok' if condition else 'not ok'} {_count} - {name}")
     if not condition:
         _failed += 1
