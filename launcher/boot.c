@@ -107,6 +107,15 @@ static void locate(const struct options *options, struct closure *closure)
 		refuse_link(closure);
 }
 
+/* A name that cannot be is refused before anything is started. */
+static void check_name(const struct options *options, const struct closure *closure)
+{
+	const char *base = strrchr(closure->link, '/') + 1;
+
+	if (!options->name && !closure->own_root && !machine_name_is_valid(base))
+		errx(EX_USAGE, "'%s' cannot be the name of a machine; give one with --name", safe(base));
+}
+
 static void inspect(const struct options *options, const struct start *start,
 		    struct closure *closure)
 {
@@ -122,19 +131,12 @@ static void inspect(const struct options *options, const struct start *start,
 }
 
 static void identify(const struct options *options, const struct closure *closure,
-		     const struct start *start, struct plan *plan)
+		     struct plan *plan)
 {
-	char name[NAME_MAX + 1];
-
-	if (options->name)
-		(void)strlcpy(name, options->name, sizeof(name));	/* valid, so it fits */
+	if (options->name)	/* valid, as is the link's, so it fits */
+		(void)strlcpy(plan->name, options->name, sizeof(plan->name));
 	else
-		closure_name(closure, name, sizeof(name));
-	if (!machine_name_is_valid(name)) {
-		hear_helper(start);
-		errx(EX_USAGE, "'%s' cannot be the name of a machine; give one with --name", safe(name));
-	}
-	(void)strlcpy(plan->name, name, sizeof(plan->name));
+		closure_name(closure, plan->name, sizeof(plan->name));
 	machine_id(plan->name, plan->machine_id);
 	(void)strlcpy(plan->toplevel, closure->toplevel, sizeof(plan->toplevel));	/* same size */
 }
@@ -312,6 +314,18 @@ static int print_plan(const struct closure *closure, const struct plan *plan)
 	return translate(status, HELPER_PATH);
 }
 
+/* A closed one would be handed out to something else, which is then "standard input". */
+static void fill_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= 2);
+	if (fd > 2)
+		(void)close(fd);
+}
+
 static int explain(const struct supervision *s, int r)
 {
 	if (r == -ENOTTY) {
@@ -432,7 +446,7 @@ static void make_own_root(const struct options *options, struct closure *closure
 	int r;
 
 	inspect(options, NULL, closure);
-	identify(options, closure, NULL, plan);
+	identify(options, closure, plan);
 	own_root = closure;
 	if (atexit(remove_own_root) != 0)
 		errx(EX_OSERR, "cannot register a function for the exit");
@@ -448,32 +462,37 @@ int main(int argc, char **argv)
 	struct plan plan = {0};
 	struct options options;
 	struct closure closure;
-	struct start start;
+	struct start start = {0};
 	int pin_fd, r;
 
 	options_parse(argc, argv, &options);
+	fill_standard_fds();
 	locate(&options, &closure);
+	check_name(&options, &closure);
 	if (closure.own_root)
 		make_own_root(&options, &closure, &plan);
 	if (options.dry_run) {
 		inspect(&options, NULL, &closure);
-		identify(&options, &closure, NULL, &plan);
+		identify(&options, &closure, &plan);
 		make_environment(&plan, &options);
 		return print_plan(&closure, &plan);
 	}
 
 	supervise_block_signals();
-	/* A limit on file sizes is an error like others, not a reason to die half way. */
-	(void)signal(SIGXFSZ, SIG_IGN);	/* fails for a bad first argument only */
+	/* Errors like others, no reasons to die half way; these two cannot fail. */
+	(void)signal(SIGXFSZ, SIG_IGN);
+	(void)signal(SIGPIPE, SIG_IGN);
 	/* First of all, since all else is done before it is. */
 	r = start_programs(closure.link, &start);
+	if (r < 0 && start.helper_pid > 0)
+		hear_helper(&start);
 	if (r < 0)
 		fail(EX_OSERR, r, "start nixuser-helper and nixuser-launch");
 	r = pin_start(closure.toplevel, &pin_fd);
 	if (r < 0)
 		fail(EX_UNAVAILABLE, r, "reach the nix daemon");
 	inspect(&options, &start, &closure);
-	identify(&options, &closure, &start, &plan);
+	identify(&options, &closure, &plan);
 	make_environment(&plan, &options);
 	return boot(&options, &closure, &plan, &start, pin_fd);
 }

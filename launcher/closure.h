@@ -60,6 +60,6 @@ bool closure_has_console(const struct closure *closure);
  * closure_name() - the name a machine gets if its user gives none
  * @ret: the link's name; for "result" the closure's host name, if it says one
  *
- * Not checked: the link may have any name.
+ * Not checked, and cut off: the link may have any name.
  */
 void closure_name(const struct closure *closure, char *ret, size_t size);

@@ -29,7 +29,6 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -166,7 +165,8 @@ static void wait_for_exec(const struct payload *payload)
 	}
 }
 
-static void report(enum report_kind kind, const struct payload *payload, const siginfo_t *end)
+/* Return: 0; -EPIPE if nixuser-boot is gone. */
+static int report(enum report_kind kind, const struct payload *payload, const siginfo_t *end)
 {
 	struct report message = {
 		.kind = (int32_t)kind,
@@ -175,9 +175,8 @@ static void report(enum report_kind kind, const struct payload *payload, const s
 		.status = end ? end->si_status : 0,
 	};
 
-	/* EPIPE: nixuser-boot is gone; supervise() notices. */
-	(void)fdpass_send(SOCKET_FD, &message, sizeof(message), &payload->pidfd,
-			  kind == REPORT_RUNNING ? 1 : 0);
+	return fdpass_send(SOCKET_FD, &message, sizeof(message), &payload->pidfd,
+			   kind == REPORT_RUNNING ? 1 : 0);
 }
 
 /* What the caller's terminal, directory or pipes are is no business of what waits here. */
@@ -192,10 +191,10 @@ static void let_go(void)
 }
 
 /*
- * Return: true if nixuser-boot is still there. It never writes after the plan:
- * whatever comes from the socket is its end.
+ * Until the machine ends, or nixuser-boot does: it never writes after the plan,
+ * so whatever comes from the socket is its end, and that of the machine.
  */
-static bool supervise(const struct payload *payload)
+static void supervise(const struct payload *payload, siginfo_t *ret_end)
 {
 	struct pollfd fds[] = {
 		{.fd = payload->pidfd, .events = POLLIN},
@@ -204,10 +203,10 @@ static bool supervise(const struct payload *payload)
 
 	while (poll(fds, 2, -1) < 0 && errno == EINTR)
 		;
-	if (fds[0].revents)
-		return true;
-	(void)kill(payload->pid, SIGKILL);	/* not reaped yet: the pid is its */
-	return false;
+	if (fds[1].revents)
+		(void)kill(payload->pid, SIGKILL);	/* not reaped yet: the pid is its */
+	while (waitid(P_PID, (id_t)payload->pid, ret_end, WEXITED) < 0 && errno == EINTR)
+		;
 }
 
 static void receive_plan(struct plan *plan, struct machine *machine)
@@ -270,7 +269,6 @@ int main(int argc, char **argv)
 	struct plan plan = {0};
 	siginfo_t end = {0};
 	int cgroup_fd, runtime_fd, r;
-	bool attended;
 
 	(void)argv;
 	if (argc != 1 || fcntl(SOCKET_FD, F_SETFD, FD_CLOEXEC) < 0)
@@ -290,16 +288,12 @@ int main(int argc, char **argv)
 	if (r < 0)
 		give_up(&machine, r, "start the machine's first process");
 	wait_for_exec(&payload);
-	report(REPORT_RUNNING, &payload, NULL);
+	(void)report(REPORT_RUNNING, &payload, NULL);	/* if it fails, supervise() ends at once */
 	let_go();
 
-	attended = supervise(&payload);
-	while (waitid(P_PID, (id_t)payload.pid, &end, WEXITED) < 0 && errno == EINTR)
-		;
+	supervise(&payload, &end);
 	r = cleanup_payload(cgroup_fd, runtime_fd);
-	if (attended)
-		report(REPORT_ENDED, &payload, &end);
-	else
+	if (report(REPORT_ENDED, &payload, &end) < 0)	/* nobody else is left to do it */
 		r = cleanup_machine(cgroup_fd, runtime_fd, plan.name);
 	plan_free(&plan);
 	return r < 0 ? EX_OSERR : EX_OK;

@@ -110,16 +110,27 @@ static ssize_t fill(struct pump *pump)
 	return n;
 }
 
-static void flush_pump(struct pump *pump)
+/* Return: false if nobody reads any more; what was to be written is lost then. */
+static bool flush_pump(struct pump *pump)
 {
 	ssize_t n = write(pump->to_fd, pump->buf + pump->start, pump->end - pump->start);
+	bool gone = n < 0 && !is_temporary(errno);
 
-	if (n < 0 && is_temporary(errno))
-		return;
-	/* Nobody reads any more: the machine goes on, its output is lost. */
-	pump->start = n < 0 ? pump->end : pump->start + (size_t)n;
+	if (n < 0 && !gone)
+		return true;
+	pump->start = gone ? pump->end : pump->start + (size_t)n;
 	if (pump->start == pump->end)
 		pump->start = pump->end = 0;
+	return !gone;
+}
+
+/* Whoever sat at the console is gone for good. */
+static void hang_up(struct terminal *terminal)
+{
+	if (terminal->hung_up)
+		return;
+	terminal->hung_up = true;
+	terminal->on_hangup(terminal->data);
 }
 
 /* What follows the third ^] is not for the machine any more. */
@@ -158,10 +169,8 @@ static void on_input(struct terminal *terminal)
 		return;
 	terminal->in.ended = true;
 	/* The end of a file or a pipe is none of the machine; that of a terminal is a hangup. */
-	if (terminal->interactive) {
-		terminal->hung_up = true;
-		terminal->on_hangup(terminal->data);
-	}
+	if (terminal->interactive)
+		hang_up(terminal);
 }
 
 static void on_output(struct terminal *terminal)
@@ -184,9 +193,9 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *data)
 		on_output(terminal);
 	/* Write at once what was read: mostly there is room. */
 	if (terminal->in.start < terminal->in.end)
-		flush_pump(&terminal->in);
-	if (terminal->out.start < terminal->out.end)
-		flush_pump(&terminal->out);
+		(void)flush_pump(&terminal->in);	/* the console is ours, it has a reader */
+	if (terminal->out.start < terminal->out.end && !flush_pump(&terminal->out))
+		hang_up(terminal);
 	schedule(&terminal->in);
 	schedule(&terminal->out);
 	return 0;
@@ -256,7 +265,8 @@ static void drain(struct terminal *terminal)
 			return;
 		if (poll(&p, 1, DRAIN_TIMEOUT_MS) <= 0)
 			return;
-		flush_pump(out);
+		if (!flush_pump(out))
+			return;
 	}
 }
 
