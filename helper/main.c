@@ -9,16 +9,17 @@
  *
  *  1. Entry. Capabilities to a known state, then everything else a caller can
  *     hand down: caps.c, entry.c. From here on nothing is effective.
- *  2. Two children at once. The lookup child, without capabilities: is the
- *     closure a live gc root of the caller's, which ranges are his: lookup.c. The
- *     namespace child, in the outer namespace: it waits: namespace.c.
+ *  2. Two children at once. The namespace child, in the outer namespace: it says
+ *     that it is there and waits: namespace.c. The lookup child, without
+ *     capabilities: is the closure a live gc root of the caller's, which ranges
+ *     are his: lookup.c.
  *  3. Write the two maps. The only moments with a capability effective: mapfile.c.
  *  4. Drop for good, prove it, let the namespace child go on: it becomes root
  *     inside, makes the console (console.c) and sends it, with the namespaces,
  *     to nixuser-boot. Nothing is executed by the helper or its children.
  *
  * Nothing that comes back from a child is more than a record that is checked
- * again (2) or an exit status (4). The helper holds no descriptor that its
+ * again (2), one byte, or an exit status (4). The helper holds no descriptor that its
  * caller could not have opened himself, but the two map files, closed before
  * their capability is lowered.
  */
@@ -123,10 +124,10 @@ static int print_plan(const struct lookup *found, struct caller caller)
 }
 
 /* The namespace child's half. Does not return. */
-_Noreturn static void run_namespace_child(int go_fd)
+_Noreturn static void run_namespace_child(struct namespace_child *child)
 {
 	char base[STOREPATH_BASE_SIZE];
-	int r = namespace_enter(go_fd, base);
+	int r = namespace_enter(child, base);
 
 	if (r == -ECANCELED)
 		_exit(EX_SOFTWARE);	/* the helper says why */
@@ -138,33 +139,37 @@ _Noreturn static void run_namespace_child(int go_fd)
 	r = namespace_hand_over(SOCKET_FD, base);
 	if (r < 0 && r != -EPIPE) {	/* without a reader: nixuser-boot says why */
 		errno = -r;
-		warn("cannot make the console (devpts)");
+		warn("cannot make the console and hand it over");
 	}
 	_exit(r < 0 ? EX_OSERR : EX_OK);
 }
 
-/* Stage 2. Returns in the helper only, with both children's results. */
+/*
+ * Stage 2. Returns in the helper only, with both children's results. The
+ * namespace child comes first, so that it has no end of the lookup's pipe: the
+ * caller may ptrace it, and would forge the answer.
+ */
 static void make_namespace(struct request request, struct caller caller, struct lookup *found,
 			   struct namespace *ns)
 {
+	struct namespace_child ns_child;
 	struct lookup_child child;
 	enum refusal refusal, refused_clone;
-	int go_fd, cloned, r;
+	int cloned, r;
 
-	r = lookup_start(request.link, caller, &child);
-	if (r < 0)
-		fail(r, "start the lookup child");
-	cloned = namespace_clone(&refused_clone, ns, &go_fd);
+	cloned = namespace_clone(&refused_clone, ns, &ns_child);
 	if (cloned == 0)
-		run_namespace_child(go_fd);
-	refusal = lookup_finish(&child, caller, found);
+		run_namespace_child(&ns_child);
+	r = lookup_start(request.link, caller, &child);
+	refusal = r < 0 ? REFUSED_NOT : lookup_finish(&child, caller, found);
 	if (refusal == REFUSED_NOT)
 		refusal = refused_clone;
-	if (refusal != REFUSED_NOT) {
-		if (cloned == 1)
-			namespace_abandon(ns);
+	if (cloned == 1 && (r < 0 || refusal != REFUSED_NOT))
+		namespace_abandon(ns);
+	if (refusal != REFUSED_NOT)
 		refuse(request.link, refusal);
-	}
+	if (r < 0)
+		fail(r, "start the lookup child");
 	if (cloned < 0)
 		fail(cloned, "make a user namespace");
 }

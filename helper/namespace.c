@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
@@ -61,47 +62,62 @@ static int open_proc(pid_t pid)
 	return fs.f_type == PROC_SUPER_MAGIC ? fd_steal(&fd) : -EACCES;
 }
 
-int namespace_clone(enum refusal *ret_refusal, struct namespace *ret, int *ret_go_fd)
+static int open_pipes(int ready[2], int go[2])
 {
-	struct namespace ns = {.proc_fd = -1};
-	int go[2];
+	if (pipe2(ready, O_CLOEXEC) < 0)
+		return -errno;
+	if (pipe2(go, O_CLOEXEC) < 0) {
+		int r = -errno;
+
+		(void)close(ready[0]);
+		(void)close(ready[1]);
+		return r;
+	}
+	return 0;
+}
+
+int namespace_clone(enum refusal *ret_refusal, struct namespace *ret,
+		    struct namespace_child *ret_child)
+{
+	pid_t self = getpid(), pid;
+	int ready[2], go[2], r, error;
 
 	*ret_refusal = REFUSED_NOT;
-	if (pipe2(go, O_CLOEXEC) < 0)
-		return -errno;
-	ns.pid = clone_child();
-	if (ns.pid == 0) {
-		(void)close(go[1]);	/* or it would never read EOF */
-		*ret_go_fd = go[0];
+	r = open_pipes(ready, go);
+	if (r < 0)
+		return r;
+	pid = clone_child();
+	error = errno;
+	if (pid == 0) {
+		/* The helper's ends: with them here, neither would ever read EOF. */
+		(void)close(ready[0]);
+		(void)close(go[1]);
+		*ret_child = (struct namespace_child){self, ready[1], go[0]};
 		return 0;
 	}
-	if (ns.pid < 0) {
-		int error = errno;
-
-		(void)close(go[0]);
+	(void)close(ready[1]);
+	(void)close(go[0]);
+	if (pid < 0) {
+		(void)close(ready[0]);
 		(void)close(go[1]);
 		*ret_refusal = refuse_clone(error);
 		return -error;
 	}
-	(void)close(go[0]);
-	ns.go_fd = go[1];
-	ns.proc_fd = open_proc(ns.pid);
-	if (ns.proc_fd < 0) {
-		int r = ns.proc_fd;
-
-		namespace_abandon(&ns);
-		return r;
-	}
-	*ret = ns;
+	*ret = (struct namespace){.pid = pid, .proc_fd = -1, .ready_fd = ready[0], .go_fd = go[1]};
 	return 1;
 }
 
-int namespace_map(const struct namespace *ns, const struct lookup *found, struct caller caller)
+int namespace_map(struct namespace *ns, const struct lookup *found, struct caller caller)
 {
-	char map[RANGE_MAP_SIZE];
+	char map[RANGE_MAP_SIZE], byte;
 	ssize_t len;
 	int r;
 
+	if (read(ns->ready_fd, &byte, 1) != 1)
+		return -ECHILD;
+	ns->proc_fd = open_proc(ns->pid);
+	if (ns->proc_fd < 0)
+		return ns->proc_fd;
 	len = range_map(found->uids, caller.uid, map);
 	if (len < 0)
 		return (int)len;
@@ -120,6 +136,7 @@ static int reap(struct namespace *ns)
 	int status;
 
 	auto_close_fd(&ns->proc_fd);
+	auto_close_fd(&ns->ready_fd);
 	auto_close_fd(&ns->go_fd);
 	while (waitpid(ns->pid, &status, 0) < 0) {
 		if (errno != EINTR)
@@ -147,11 +164,32 @@ int namespace_finish(struct namespace *ns, const char *base)
 	return reap(ns);
 }
 
-int namespace_enter(int go_fd, char ret_base[static STOREPATH_BASE_SIZE])
+/*
+ * Dumpable, so that our files in /proc are the caller's and the helper needs
+ * neither another fsuid nor CAP_DAC_OVERRIDE to open them. The caller may ptrace
+ * us from here on, as he may anything in a namespace of his: there is nothing in
+ * us that he does not have, and the helper takes no more from us than this byte.
+ */
+static int get_ready(struct namespace_child *child)
 {
-	ssize_t n = read(go_fd, ret_base, STOREPATH_BASE_SIZE);
+	ssize_t n;
 
-	(void)close(go_fd);
+	if (prctl(PR_SET_DUMPABLE, 1) < 0)
+		return -errno;
+	n = write(child->ready_fd, "", 1);
+	auto_close_fd(&child->ready_fd);
+	return n == 1 ? 0 : -ECANCELED;
+}
+
+int namespace_enter(struct namespace_child *child, char ret_base[static STOREPATH_BASE_SIZE])
+{
+	int r = get_ready(child);
+	ssize_t n;
+
+	if (r < 0)
+		return r;
+	n = read(child->go_fd, ret_base, STOREPATH_BASE_SIZE);
+	auto_close_fd(&child->go_fd);
 	if (n <= 0 || ret_base[n - 1] != '\0')
 		return -ECANCELED;
 	/*
@@ -160,6 +198,11 @@ int namespace_enter(int go_fd, char ret_base[static STOREPATH_BASE_SIZE])
 	 */
 	if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
 		return -errno;
+	/* After the change of ids, which clears it; if the parent is gone, it never comes. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return -errno;
+	if (getppid() != child->parent)
+		return -ECANCELED;
 	return getuid() == 0 && geteuid() == 0 && getgid() == 0 && getegid() == 0 ? 0 : -EPERM;
 }
 

@@ -11,7 +11,15 @@
 struct namespace {
 	pid_t pid;
 	int proc_fd;	/* O_PATH of its /proc/PID */
+	int ready_fd;	/* a byte from it says that its files in /proc are the caller's */
 	int go_fd;	/* a name here lets it go on; if it closes, the child ends */
+};
+
+/* The child's ends of the same. */
+struct namespace_child {
+	pid_t parent;
+	int ready_fd;
+	int go_fd;
 };
 
 /**
@@ -19,15 +27,17 @@ struct namespace {
  * @ret_refusal: why the kernel refused, if it is one of REFUSED_USERNS_*
  * @ret:         in the parent: the child; end it with namespace_abandon() or
  *               namespace_finish()
- * @ret_go_fd:   in the child: where to wait in namespace_enter()
+ * @ret_child:   in the child: for namespace_enter()
  *
- * The child is undumpable and holds no capability of the host.
+ * The child holds no capability of the host. It must not hold a descriptor that
+ * the caller may not have either: it becomes dumpable, and he may ptrace it.
  *
  * Return: 1 in the parent, 0 in the child, -errno of pipe2(2), clone3(2) or
  * open(2); -EACCES if /proc is no procfs.
  * Privilege: none effective; clone(2) of a user namespace needs none.
  */
-int namespace_clone(enum refusal *ret_refusal, struct namespace *ret, int *ret_go_fd);
+int namespace_clone(enum refusal *ret_refusal, struct namespace *ret,
+		    struct namespace_child *ret_child);
 
 /**
  * namespace_map() - write both maps of the child's namespace
@@ -35,10 +45,10 @@ int namespace_clone(enum refusal *ret_refusal, struct namespace *ret, int *ret_g
  * @found:  ranges that have passed lookup_finish()
  * @caller: who becomes id 65536 inside
  *
- * Return: 0, or -errno as mapfile_write_uid().
+ * Return: 0, -ECHILD if the child has ended; -errno as mapfile_write_uid().
  * Privilege: raised and lowered twice, in mapfile.c only.
  */
-int namespace_map(const struct namespace *ns, const struct lookup *found, struct caller caller);
+int namespace_map(struct namespace *ns, const struct lookup *found, struct caller caller);
 
 /**
  * namespace_finish() - let the child go on, and wait until it has ended
@@ -54,15 +64,17 @@ int namespace_finish(struct namespace *ns, const char *base);
 void namespace_abandon(struct namespace *ns);
 
 /**
- * namespace_enter() - in the child: wait for the maps, then become root inside
- * @go_fd:    from namespace_clone(); closed here
+ * namespace_enter() - in the child: have the maps written, become root inside
+ * @child:    from namespace_clone(); closed here
  * @ret_base: what namespace_finish() was given
  *
- * Return: 0; -ECANCELED if the helper ended first; -errno of set*id(2);
+ * Ends with the helper from here on.
+ *
+ * Return: 0; -ECANCELED if the helper ended first; -errno of prctl(2), set*id(2);
  * -EPERM if the ids do not read back as 0.
  * Privilege: root of the outer namespace from here on, and of nothing else.
  */
-int namespace_enter(int go_fd, char ret_base[static STOREPATH_BASE_SIZE]);
+int namespace_enter(struct namespace_child *child, char ret_base[static STOREPATH_BASE_SIZE]);
 
 /**
  * namespace_hand_over() - in the child: make the console, and send it all

@@ -82,7 +82,7 @@ static int reset_signals(void)
 
 int entry_clean(int keep_fd)
 {
-	struct rlimit core;
+	const struct rlimit no_core = {0, 0};
 	int r;
 
 	if (prctl(PR_SET_DUMPABLE, 0) < 0)
@@ -95,11 +95,7 @@ int entry_clean(int keep_fd)
 		return r;
 	environ = constant_environment;
 	(void)umask(077);	/* always succeeds */
-	if (chdir("/") < 0 || getrlimit(RLIMIT_CORE, &core) < 0)
-		return -errno;
-	/* The hard limit stays: it is the machine's later, and cannot be raised again. */
-	core.rlim_cur = 0;
-	if (setrlimit(RLIMIT_CORE, &core) < 0)
+	if (chdir("/") < 0 || setrlimit(RLIMIT_CORE, &no_core) < 0)
 		return -errno;
 	return reset_signals();
 }

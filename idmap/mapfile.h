@@ -7,7 +7,8 @@
 
 /**
  * mapfile_write_uid() - write uid_map, with CAP_SETUID effective meanwhile
- * @proc_fd: O_PATH descriptor of /proc/PID of a child in its new user namespace
+ * @proc_fd: O_PATH descriptor of /proc/PID of a dumpable child in its new user
+ *           namespace
  * @map:     the whole map, as range_map() makes it
  * @len:     its length in bytes
  *
@@ -21,8 +22,8 @@
 int mapfile_write_uid(int proc_fd, const char *map, size_t len);
 
 /**
- * mapfile_write_gid() - write gid_map, with CAP_SETGID (and CAP_SETUID) effective
+ * mapfile_write_gid() - write gid_map, with CAP_SETGID effective meanwhile
  *
- * As mapfile_write_uid(). CAP_SETUID is needed for the open only, see there.
+ * As mapfile_write_uid().
  */
 int mapfile_write_gid(int proc_fd, const char *map, size_t len);

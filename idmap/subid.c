@@ -72,15 +72,17 @@ static bool plugin_answered(const char *source)
 
 static bool is_own(const char *owner, const char *user, uid_t uid)
 {
+	const struct passwd *pw;
 	char number[16];
 
-	(void)snprintf(number, sizeof(number), "%u", uid);	/* ten digits at most */
-	if (strcmp(owner, user) == 0 || strcmp(owner, number) == 0)
+	if (strcmp(owner, user) == 0)
 		return true;
-	/* Two names may share a uid, and then share their ranges. */
-	struct passwd *pw = getpwnam(owner);
-
-	return pw && pw->pw_uid == uid;
+	/* Two names may share a uid, and then their ranges; a name may be a number. */
+	pw = getpwnam(owner);
+	if (pw)
+		return pw->pw_uid == uid;
+	(void)snprintf(number, sizeof(number), "%u", uid);	/* ten digits at most */
+	return strcmp(owner, number) == 0;
 }
 
 /*
@@ -145,7 +147,11 @@ static enum refusal check_files(enum subid_kind kind, const char *user, uid_t ui
 	return r;
 }
 
-/* A plugin is asked for the owners of the two ends: that is all its interface has. */
+/*
+ * A plugin is asked for the owners of the two ends: that is all its interface
+ * has. One that cannot say, as sssd's, is believed: its directory allocates
+ * ranges in one place.
+ */
 static enum refusal check_plugin(enum subid_kind kind, uid_t uid, struct id_range range)
 {
 	const uint64_t ends[] = {range.start, range.start + range.count - 1};
@@ -155,7 +161,7 @@ static enum refusal check_plugin(enum subid_kind kind, uid_t uid, struct id_rang
 		int n = kind == SUBID_UID ? subid_get_uid_owners((uid_t)ends[i], &owners)
 					  : subid_get_gid_owners((gid_t)ends[i], &owners);
 
-		if (n < 0 || (n > 0 && !owners))
+		if (n > 0 && !owners)
 			return REFUSED_SUBID_LOOKUP;
 		for (int k = 0; k < n; k++) {
 			if (owners[k] != uid)

@@ -23,7 +23,6 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -245,18 +244,6 @@ static int reset_signals(const struct machine *machine)
 	return sigprocmask(SIG_SETMASK, &none, NULL) < 0 ? -errno : 0;
 }
 
-/* nixuser-helper allowed itself no core file; the machine decides for itself. */
-static int restore_limits(const struct machine *machine)
-{
-	struct rlimit core;
-
-	(void)machine;
-	if (getrlimit(RLIMIT_CORE, &core) < 0)
-		return -errno;
-	core.rlim_cur = core.rlim_max;
-	return setrlimit(RLIMIT_CORE, &core) < 0 ? -errno : 0;
-}
-
 /*
  * Last, since a change of credentials clears it. nixuser-launch cannot have
  * ended before: wait_for_maps() has heard from it, and it waits for our exec.
@@ -308,7 +295,6 @@ const struct step payload_steps[] = {
 	{"drop capabilities", drop_capabilities},
 	{"open /dev/console", open_console},
 	{"reset signals", reset_signals},
-	{"restore the resource limits", restore_limits},
 	{"set the parent-death signal", die_with_launch},
 	{"execute the closure's init", run_init},
 };

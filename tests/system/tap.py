@@ -11,6 +11,8 @@ import sys
 import time
 import traceback
 
+DIAGNOSTIC_SIZE = 4000  # what is shown of one detail of a failed test: its end
+
 _cases = []
 _last = []  # cases that run after all others, whatever happened
 _case_cleanups = []
@@ -39,7 +41,10 @@ def _print(text):
 
 def diag(text):
     """Diagnostics, shown by prove also when it is not verbose."""
-    for line in str(text).splitlines() or [""]:
+    text = str(text)
+    if len(text) > DIAGNOSTIC_SIZE:
+        text = "(...) " + text[-DIAGNOSTIC_SIZE:]
+    for line in text.splitlines() or [""]:
         sys.stderr.write("#   " + line.encode("unicode_escape").decode() + "\n")
     sys.stderr.flush()
 
@@ -71,12 +76,12 @@ def is_(got, want, name, *details):
 
 def like(text, pattern, name, *details):
     found = re.search(pattern, text, re.M) is not None
-    return ok(found, name, f"text:             {text!r}", f"expected to match: {pattern}", *details)
+    return ok(found, name, f"text: {text!r}", f"expected to match: {pattern}", *details)
 
 
 def unlike(text, pattern, name, *details):
     match = re.search(pattern, text, re.M)
-    return ok(match is None, name, f"text:              {text!r}", f"expected no match: {pattern}", *details)
+    return ok(match is None, name, f"text: {text!r}", f"expected no match: {pattern}", *details)
 
 
 def skip(name, reason):

@@ -320,8 +320,10 @@ static const struct {
 	{{1, 1}, {UID, 1001}, REFUSED_RANGE_SHARED},
 	{{2, 1}, {1001, UID}, REFUSED_RANGE_SHARED},
 	{{1, 3}, {UID, 0}, REFUSED_RANGE_SHARED},
-	{{-1, 1}, {UID, UID}, REFUSED_SUBID_LOOKUP},
-	{{1, -1}, {UID, UID}, REFUSED_SUBID_LOOKUP},
+	/* one that cannot say, as sssd's: its directory allocates in one place */
+	{{-1, 1}, {UID, UID}, REFUSED_NOT},
+	{{1, -1}, {UID, UID}, REFUSED_NOT},
+	{{-1, 1}, {UID, 1001}, REFUSED_RANGE_SHARED},
 };
 
 /* A plugin's own files do not exist: those of /etc must not be asked. */
