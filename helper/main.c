@@ -124,7 +124,7 @@ static int print_plan(const struct lookup *found, struct caller caller)
 }
 
 /* The namespace child's half. Does not return. */
-_Noreturn static void run_namespace_child(struct namespace_child *child)
+_Noreturn static void run_namespace_child(const struct namespace_child *child)
 {
 	char base[STOREPATH_BASE_SIZE];
 	int r = namespace_enter(child, base);

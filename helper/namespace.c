@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
@@ -62,48 +63,29 @@ static int open_proc(pid_t pid)
 	return fs.f_type == PROC_SUPER_MAGIC ? fd_steal(&fd) : -EACCES;
 }
 
-static int open_pipes(int ready[2], int go[2])
-{
-	if (pipe2(ready, O_CLOEXEC) < 0)
-		return -errno;
-	if (pipe2(go, O_CLOEXEC) < 0) {
-		int r = -errno;
-
-		(void)close(ready[0]);
-		(void)close(ready[1]);
-		return r;
-	}
-	return 0;
-}
-
 int namespace_clone(enum refusal *ret_refusal, struct namespace *ret,
 		    struct namespace_child *ret_child)
 {
 	pid_t self = getpid(), pid;
-	int ready[2], go[2], r, error;
+	int socks[2], error;
 
 	*ret_refusal = REFUSED_NOT;
-	r = open_pipes(ready, go);
-	if (r < 0)
-		return r;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, socks) < 0)
+		return -errno;
 	pid = clone_child();
 	error = errno;
 	if (pid == 0) {
-		/* The helper's ends: with them here, neither would ever read EOF. */
-		(void)close(ready[0]);
-		(void)close(go[1]);
-		*ret_child = (struct namespace_child){self, ready[1], go[0]};
+		(void)close(socks[0]);	/* or it would never read EOF */
+		*ret_child = (struct namespace_child){.parent = self, .sock = socks[1]};
 		return 0;
 	}
-	(void)close(ready[1]);
-	(void)close(go[0]);
+	(void)close(socks[1]);
 	if (pid < 0) {
-		(void)close(ready[0]);
-		(void)close(go[1]);
+		(void)close(socks[0]);
 		*ret_refusal = refuse_clone(error);
 		return -error;
 	}
-	*ret = (struct namespace){.pid = pid, .proc_fd = -1, .ready_fd = ready[0], .go_fd = go[1]};
+	*ret = (struct namespace){.pid = pid, .proc_fd = -1, .sock = socks[0]};
 	return 1;
 }
 
@@ -113,7 +95,7 @@ int namespace_map(struct namespace *ns, const struct lookup *found, struct calle
 	ssize_t len;
 	int r;
 
-	if (read(ns->ready_fd, &byte, 1) != 1)
+	if (recv(ns->sock, &byte, 1, 0) != 1)
 		return -ECHILD;
 	ns->proc_fd = open_proc(ns->pid);
 	if (ns->proc_fd < 0)
@@ -136,8 +118,7 @@ static int reap(struct namespace *ns)
 	int status;
 
 	auto_close_fd(&ns->proc_fd);
-	auto_close_fd(&ns->ready_fd);
-	auto_close_fd(&ns->go_fd);
+	auto_close_fd(&ns->sock);
 	while (waitpid(ns->pid, &status, 0) < 0) {
 		if (errno != EINTR)
 			return EX_SOFTWARE;
@@ -155,7 +136,7 @@ int namespace_finish(struct namespace *ns, const char *base)
 {
 	size_t size = strlen(base) + 1;
 
-	if (write(ns->go_fd, base, size) != (ssize_t)size) {
+	if (send(ns->sock, base, size, MSG_NOSIGNAL) != (ssize_t)size) {
 		int r = -errno;
 
 		namespace_abandon(ns);
@@ -170,26 +151,16 @@ int namespace_finish(struct namespace *ns, const char *base)
  * us from here on, as he may anything in a namespace of his: there is nothing in
  * us that he does not have, and the helper takes no more from us than this byte.
  */
-static int get_ready(struct namespace_child *child)
+int namespace_enter(const struct namespace_child *child,
+		    char ret_base[static STOREPATH_BASE_SIZE])
 {
 	ssize_t n;
 
 	if (prctl(PR_SET_DUMPABLE, 1) < 0)
 		return -errno;
-	n = write(child->ready_fd, "", 1);
-	auto_close_fd(&child->ready_fd);
-	return n == 1 ? 0 : -ECANCELED;
-}
-
-int namespace_enter(struct namespace_child *child, char ret_base[static STOREPATH_BASE_SIZE])
-{
-	int r = get_ready(child);
-	ssize_t n;
-
-	if (r < 0)
-		return r;
-	n = read(child->go_fd, ret_base, STOREPATH_BASE_SIZE);
-	auto_close_fd(&child->go_fd);
+	if (send(child->sock, "", 1, MSG_NOSIGNAL) != 1)
+		return -ECANCELED;
+	n = recv(child->sock, ret_base, STOREPATH_BASE_SIZE, 0);
 	if (n <= 0 || ret_base[n - 1] != '\0')
 		return -ECANCELED;
 	/*

@@ -11,15 +11,13 @@
 struct namespace {
 	pid_t pid;
 	int proc_fd;	/* O_PATH of its /proc/PID */
-	int ready_fd;	/* a byte from it says that its files in /proc are the caller's */
-	int go_fd;	/* a name here lets it go on; if it closes, the child ends */
+	int sock;	/* one byte from it, one name to it; if this closes, it ends */
 };
 
-/* The child's ends of the same. */
+/* The helper, seen from the child. */
 struct namespace_child {
 	pid_t parent;
-	int ready_fd;
-	int go_fd;
+	int sock;
 };
 
 /**
@@ -32,8 +30,8 @@ struct namespace_child {
  * The child holds no capability of the host. It must not hold a descriptor that
  * the caller may not have either: it becomes dumpable, and he may ptrace it.
  *
- * Return: 1 in the parent, 0 in the child, -errno of pipe2(2), clone3(2) or
- * open(2); -EACCES if /proc is no procfs.
+ * Return: 1 in the parent, 0 in the child, -errno of socketpair(2),
+ * clone3(2) or open(2); -EACCES if /proc is no procfs.
  * Privilege: none effective; clone(2) of a user namespace needs none.
  */
 int namespace_clone(enum refusal *ret_refusal, struct namespace *ret,
@@ -55,7 +53,7 @@ int namespace_map(struct namespace *ns, const struct lookup *found, struct calle
  * @ns:   mapped; closed here
  * @base: of the closure that was validated, for namespace_hand_over()
  *
- * Return: the child's exit status, or -errno of write(2); it is killed then.
+ * Return: the child's exit status, or -errno of send(2); it is killed then.
  * Privilege: must be dropped for good already.
  */
 int namespace_finish(struct namespace *ns, const char *base);
@@ -65,7 +63,7 @@ void namespace_abandon(struct namespace *ns);
 
 /**
  * namespace_enter() - in the child: have the maps written, become root inside
- * @child:    from namespace_clone(); closed here
+ * @child:    from namespace_clone()
  * @ret_base: what namespace_finish() was given
  *
  * Ends with the helper from here on.
@@ -74,7 +72,8 @@ void namespace_abandon(struct namespace *ns);
  * -EPERM if the ids do not read back as 0.
  * Privilege: root of the outer namespace from here on, and of nothing else.
  */
-int namespace_enter(struct namespace_child *child, char ret_base[static STOREPATH_BASE_SIZE]);
+int namespace_enter(const struct namespace_child *child,
+		    char ret_base[static STOREPATH_BASE_SIZE]);
 
 /**
  * namespace_hand_over() - in the child: make the console, and send it all
