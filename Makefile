@@ -50,7 +50,7 @@ helper_SRC := helper/main.c helper/lookup.c helper/gcroot.c helper/storepath.c \
 	helper/namespace.c helper/console.c \
 	idmap/caps.c idmap/entry.c idmap/mapfile.c idmap/range.c idmap/refusal.c idmap/subid.c \
 	common/fdpass.c
-boot_SRC := launcher/boot.c launcher/options.c launcher/closure.c launcher/pin.c \
+boot_SRC := launcher/boot.c launcher/options.c launcher/request.c launcher/footprint.c launcher/words.c launcher/closure.c launcher/pin.c \
 	launcher/ownroot.c launcher/machine.c launcher/cgroup.c launcher/scope.c launcher/terminal.c \
 	launcher/supervise.c launcher/plan.c launcher/cleanup.c launcher/start.c launcher/dryrun.c launcher/mounts.c \
 	common/fdpass.c

@@ -29,14 +29,17 @@ struct loop {
 
 static const int handled[] = {SIGTERM, SIGINT, SIGHUP, SIGWINCH};
 
-void supervise_block_signals(void)
+void supervise_prepare_signals(void)
 {
 	sigset_t set;
 
 	sigemptyset(&set);
 	for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)
 		sigaddset(&set, handled[i]);
-	(void)sigprocmask(SIG_BLOCK, &set, NULL);	/* fails for a bad first argument only */
+	/* These fail for bad arguments only. */
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN);
 }
 
 static void send_signal(struct loop *loop, int sig)

@@ -21,8 +21,13 @@ enum supervision_end {
 	SUPERVISION_ABANDONED,	/* nixuser-launch has, without a word: clean up */
 };
 
-/* Blocks the signals that the loop will read, so that none is lost before it runs. */
-void supervise_block_signals(void);
+/**
+ * supervise_prepare_signals() - block what the loop will read, ignore what would kill us
+ *
+ * So that no request is lost before the loop runs; and a closed pipe or a limit
+ * on file sizes is an error like others, no reason to die half way.
+ */
+void supervise_prepare_signals(void);
 
 /**
  * supervise() - carry the console, pass on readiness and requests, until it ends

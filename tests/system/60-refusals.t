@@ -216,8 +216,9 @@ def targets():
 @tap.case("what is in the store", timeout=90)
 def contents():
     alice.sh("echo x >~/a-file")
-    path = lab.must(alice.run(["nix-store", "--add", alice.keep("a-file")]))
-    registered(alice.home + "/file", path)
+    with lab.adding():
+        path = lab.must(alice.run(["nix-store", "--add", alice.keep("a-file")]))
+        registered(alice.home + "/file", path)
     refused("a file in the store", lab.REFUSED, "file", "file")
     expression = f'derivation {{ name = "x"; system = "{os.uname().machine}-linux"; builder = "/bin/sh"; }}'
     lab.must(alice.run(["nix-instantiate", "--expr", expression, "--add-root", alice.keep("derivation")]))
@@ -255,18 +256,17 @@ def foreign_paths():
         tap.cleanup(subprocess.run, ["unshare", "-m", "sh", "-c", f"mount -o remount,rw,bind /nix/store; rm -r {path}"])
         return path
 
-    path = plant("unknown")
-    link("unknown", path)
-    refused(
-        "a path that Nix does not know, unregistered",
-        lab.REFUSED,
-        "registered",
-        "unknown",
-        like="a link that is no registered root",
-    )
-    for name, words, how in (("carols", "belong", {"owner": carol.uid}), ("writable", "writable", {"mode": 0o777})):
-        link(name, plant(name, **how))
-        refused(f"a store path like {name}", lab.REFUSED, words, name)
+    with lab.adding():  # or a collector would take them for garbage
+        link("unknown", plant("unknown"))
+        first = "a link that is no registered root"
+        refused("an unknown path, unregistered", lab.REFUSED, "registered", "unknown", like=first)
+        registered(alice.home + "/changed")
+        os.unlink(alice.home + "/changed")
+        link("changed", os.readlink(alice.home + "/unknown"))
+        refused("an unknown path, registered", lab.REFUSED, "not valid", "changed")
+        for name, words, how in (("carols", "belong", {"owner": carol.uid}), ("writable", "writable", {"mode": 0o777})):
+            link(name, plant(name, **how))
+            refused(f"a store path like {name}", lab.REFUSED, words, name)
 
 
 # ---- the caller and his ranges
