@@ -70,18 +70,18 @@ static int make_notify_socket(void)
 	return fd;
 }
 
+/* Returns an exit status, EX_OK for a closure that stays. */
 static int check_pin(int pin_fd, const struct closure *closure)
 {
 	int r = pin_finish(pin_fd);
 
-	if (r == -ENOENT)
+	if (r == -ENOENT) {
 		warnx("%s is not valid in Nix's database; 'nix-store --verify' the store",
 		      closure->toplevel);
-	else if (r < 0) {
-		errno = -r;
-		warn("the nix daemon gave no temporary root for the closure");
+		return EX_DATAERR;
 	}
-	return r;
+	return r < 0 ? words_warn(EX_UNAVAILABLE, r, "get a temporary root from the nix daemon")
+		     : EX_OK;
 }
 
 static int explain(const struct supervision *s, int r)
@@ -150,7 +150,7 @@ static int receive(const struct start *start, const struct closure *closure, int
 		return helped == EX_OK ? EX_SOFTWARE : helped;
 	if (r < 0)
 		return words_warn(EX_OSERR, r, "get the namespaces from nixuser-helper");
-	return check_pin(pin_fd, closure) < 0 ? EX_UNAVAILABLE : EX_OK;
+	return check_pin(pin_fd, closure);
 }
 
 /* Stages 3 to 6: from the first trace of the machine on the host to the last. */

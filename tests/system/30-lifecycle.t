@@ -207,11 +207,11 @@ def term_early():
         "with a payload": lambda pid: any(lab.children(child) for child in lab.children(pid, "nixuser-launch")),
     }.items():
         before = lab.leftovers(ivan)
-        process = ivan.start([lab.BOOT, "--name", "life-early", "result"], stdin=-3, stdout=-3, stderr=-1)
+        process = ivan.start([lab.BOOT, "--name", "life-early", "result"], stdin=-3, stdout=-1, stderr=-1)
         tap.until(lambda: reached(process.pid), 5, name, interval=0)
         process.kill(signal.SIGTERM)
-        _, err = process.popen.communicate(timeout=40)
-        tap.is_((process.popen.returncode, err), (0, b""), f"{name}: powers off")
+        out, err = process.popen.communicate(timeout=40)
+        tap.is_((process.popen.returncode, err), (0, b""), f"{name}: powers off", out)
         process.end()
         before.check(f"after SIGTERM {name}")
 
