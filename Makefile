@@ -17,6 +17,8 @@ B ?= build
 
 VERSION := 0.1.0
 LIBEXEC := $(PREFIX)/libexec/nixuser
+# Elsewhere on NixOS: /run/wrappers/bin/nixuser-helper.
+HELPER ?= $(LIBEXEC)/nixuser-helper
 MANDIR := $(PREFIX)/share/man
 
 # ---- required flags -------------------------------------------------------
@@ -93,7 +95,7 @@ $(B)/config.h: FORCE
 	   echo '#define STORE_DIR "$(STORE_DIR)"'; \
 	   echo '#define STATE_DIR "$(STATE_DIR)"'; \
 	   echo '#define TTY_GID $(TTY_GID)'; \
-	   echo '#define HELPER_PATH "$(LIBEXEC)/nixuser-helper"'; \
+	   echo '#define HELPER_PATH "$(HELPER)"'; \
 	   echo '#define LAUNCH_PATH "$(LIBEXEC)/nixuser-launch"'; } > $@.new
 	@cmp -s $@ $@.new && rm $@.new || mv $@.new $@
 .PHONY: FORCE

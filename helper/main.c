@@ -68,7 +68,7 @@ _Noreturn static void refuse(const char *link, enum refusal r)
 	errx(refusal_status(r), "%s: %s", safe, refusal_text(r));
 }
 
-/* Stage 1. The order is under test; tests/system/65-helper-entry.t. */
+/* Stage 1. The order is under test; tests/system/65-helper.t. */
 static void enter(bool *ret_capable)
 {
 	int caps = caps_enter(HELD);

@@ -6,7 +6,7 @@
 #include <sysexits.h>
 
 #define ADD_ROOT "make one with 'nix-store --realise PATH --add-root LINK'"
-#define ASK_ADMIN "ask the administrator for a range of 65536 ids ('usermod --add-subuids')"
+#define ASK_ADMIN "ask the administrator for 65536 uids and gids ('usermod --add-subuids --add-subgids')"
 #define SETCAP "'setcap cap_setgid,cap_setuid=p' on nixuser-helper"
 
 /* X(NAME, EXIT STATUS, SENTENCE): the one list that enum, words and statuses are made from. */
@@ -27,8 +27,8 @@
 	  "a directory above the link is a symbolic link itself; name the link by its real " \
 	  "path") \
 	X(LINK_PARENT_WRITABLE, EX_DATAERR, \
-	  "others may write to a directory above the link and it is not sticky; " "'chmod " \
-	  "go-w' it or move the link") \
+	  "others may write to a directory above the link and it is not sticky; " \
+	  "'chmod go-w' it or move the link") \
 	X(LINK_PARENT_FOREIGN, EX_DATAERR, \
 	  "a directory above the link belongs to another user; move the link into one of yours") \
 	X(LINK_FOREIGN, EX_DATAERR, \
@@ -61,9 +61,9 @@
 	X(PATH_FILE, EX_DATAERR, \
 	  "the store path is a file, not a NixOS system; build config.system.build.toplevel") \
 	X(PATH_OWNER, EX_DATAERR, \
-	  "the store path does not belong to the owner of the store; 'nix-store --verify' it") \
+	  "the store path does not belong to the owner of the store; ask the administrator to mend the store") \
 	X(PATH_WRITABLE, EX_DATAERR, \
-	  "the store path is writable by others; 'nix-store --verify' it") \
+	  "the store path is writable by others; ask the administrator to mend the store") \
 	X(PATH_DEVICE, EX_DATAERR, \
 	  "something is mounted over the store path; only the store itself is trusted") \
 	/* its registration with Nix */ \
@@ -74,7 +74,7 @@
 	  "the gc root registered under this name belongs to another link; " ADD_ROOT) \
 	/* the caller and his ranges */ \
 	X(CALLER_ROOT, EX_NOPERM, \
-	  "root has no use for rootless machines; run it as an ordinary user, or use " \
+	  "uid or gid 0 has no use for rootless machines; run it as an ordinary user, or use " \
 	  "systemd-nspawn") \
 	X(CALLER_SETUID, EX_NOPERM, \
 	  "real and effective ids differ; run it directly, not from a setuid or setgid program") \
@@ -104,7 +104,7 @@
 	X(RANGE_CALLER, EX_NOPERM, \
 	  "a range of subordinate ids delegated to you includes your own id; " ASK_ADMIN) \
 	X(RANGE_SHARED, EX_NOPERM, \
-	  "your range of subordinate ids overlaps another user's; " ASK_ADMIN " of your own") \
+	  "your range of subordinate ids overlaps another user's; " ASK_ADMIN ", for you alone") \
 	X(RANGE_MANY, EX_NOPERM, \
 	  "more ranges of subordinate ids are delegated to you than can be checked; " ASK_ADMIN) \
 	X(RANGE_SMALL, EX_NOPERM, \

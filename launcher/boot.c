@@ -2,14 +2,13 @@
 /*
  * nixuser-boot: the supervisor
  *
- *  1. Which closure, by which gc root? request.c, closure.c, ownroot.c.
- *  2. Start nixuser-helper and nixuser-launch: start.c. While they work: ask the
- *     daemon for a temporary root (pin.c), see whether the closure can boot, and
- *     plan its machine (request.c, plan.h).
- *  3. Its place on the host: a locked runtime directory (machine.c), a delegated
- *     cgroup (cgroup.c, scope.c): footprint.c.
- *  4. Receive the namespaces and the console from the helper; send nixuser-launch
- *     the plan.
+ *  1. Which closure, can it boot, as what machine? request.c, closure.c, plan.h.
+ *  2. Lock the machine's runtime directory (machine.c); for a closure that is
+ *     named by its store path, make a gc root in it (ownroot.c).
+ *  3. Start nixuser-helper and nixuser-launch: start.c. While they work: ask the
+ *     daemon for a temporary root (pin.c), find or make a delegated cgroup
+ *     (footprint.c, cgroup.c, scope.c), send nixuser-launch the plan.
+ *  4. Receive the namespaces and the console from the helper; pass the former on.
  *  5. Carry the console until the machine ends: supervise.c, terminal.c.
  *  6. Leave nothing behind, and return its exit status.
  *
@@ -20,7 +19,9 @@
 #include "config.h"
 #include "dryrun.h"
 #include "footprint.h"
+#include "machine.h"
 #include "options.h"
+#include "ownroot.h"
 #include "pin.h"
 #include "plan.h"
 #include "request.h"
@@ -54,7 +55,7 @@ static int print_plan(const struct closure *closure, const struct plan *plan)
 	int status = start_check(closure->link);
 
 	if (status < 0)
-		words_fail(EX_OSERR, status, "start nixuser-helper");
+		return words_warn(EX_OSERR, status, "start nixuser-helper");
 	if (status == EX_OK)
 		dryrun_print(closure, plan);
 	return words_status(status, HELPER_PATH);
@@ -70,11 +71,9 @@ static int make_notify_socket(void)
 	return fd;
 }
 
-/* Returns an exit status, EX_OK for a closure that stays. */
-static int check_pin(int pin_fd, const struct closure *closure)
+/* @r: of pin_start() or pin_finish(). Returns an exit status, EX_OK for a closure that stays. */
+static int check_pin(int r, const struct closure *closure)
 {
-	int r = pin_finish(pin_fd);
-
 	if (r == -ENOENT) {
 		warnx("%s is not valid in Nix's database; 'nix-store --verify' the store",
 		      closure->toplevel);
@@ -84,43 +83,22 @@ static int check_pin(int pin_fd, const struct closure *closure)
 		     : EX_OK;
 }
 
-static int explain(const struct supervision *s, int r)
-{
-	if (r == -ENOTTY) {
-		warnx("--console=interactive needs a terminal on standard input and output");
-		return EX_USAGE;
-	}
-	errno = -r;
-	warn("cannot run machine '%s'", s->name);
-	return EX_OSERR;
-}
-
-/* Stages 4 and 5, when the namespaces are there. Returns the exit status. */
+/* Stage 5, when the namespaces are there. Returns the exit status. */
 static int run(const struct options *options, const struct plan *plan, struct start *start,
-	       const struct footprint *footprint, const struct namespaces *namespaces)
+	       const struct footprint *footprint, const struct namespaces *namespaces,
+	       int notify_fd)
 {
 	struct terminal terminal = {.master_fd = -1};
-	struct supervision supervision = {
+	const struct supervision supervision = {
 		.options = options, .name = plan->name, .terminal = &terminal,
-		.sock = start->launch_sock, .notify_fd = make_notify_socket(),
-	};
-	const int fds[PLAN_FDS] = {
-		[PLAN_CGROUP_FD] = footprint->cgroup_fd,
-		[PLAN_RUNTIME_FD] = footprint->runtime.dir_fd,
-		[PLAN_NOTIFY_FD] = supervision.notify_fd,
-		[PLAN_DEVPTS_FD] = namespaces->devpts_fd,
-		[PLAN_USERNS_FD] = namespaces->userns_fd,
-		[PLAN_MNTNS_FD] = namespaces->mntns_fd,
+		.sock = start->launch_sock, .notify_fd = notify_fd,
 	};
 	enum supervision_end end = SUPERVISION_ABANDONED;
-	int status = EX_OK, launched, r;
+	int status = EX_OK, launched;
+	int r = terminal_open(options->console, namespaces->master_fd, &terminal);
 
-	options_tell(options, "namespaces and console made");
-	r = terminal_open(options->console, namespaces->master_fd, &terminal);
 	if (r >= 0)
-		r = supervision.notify_fd;
-	if (r >= 0)
-		r = plan_send(start->launch_sock, plan, fds);
+		r = start_send_namespaces(start, namespaces);
 	if (r >= 0 && terminal.interactive && !options->quiet)
 		fprintf(stderr, "Booting %s. Press ^] three times within a second to kill it.\r\n",
 			plan->name);
@@ -128,19 +106,19 @@ static int run(const struct options *options, const struct plan *plan, struct st
 		r = supervise(&supervision, &status, &end);
 	terminal_close(&terminal);
 	if (r < 0)
-		status = explain(&supervision, r);
+		status = words_warn(EX_OSERR, r, "run the machine");
 
-	auto_close_fd(&start->launch_sock);	/* if it still waits, nixuser-launch ends now */
-	launched = words_status(start_reap(start->launch_pid), LAUNCH_PATH);
-	if (end == SUPERVISION_ABANDONED) {
-		status = r < 0 ? status : launched == EX_OK ? EX_SOFTWARE : launched;
-		footprint_empty_as_root(footprint, namespaces->userns_fd);
-	}
-	return status;
+	launched = words_status(start_release(start), LAUNCH_PATH);
+	if (end == SUPERVISION_ENDED)
+		return status;
+	if (r >= 0 && launched == EX_SOFTWARE)
+		warnx("nixuser-launch was killed, and machine '%s' with it", plan->name);
+	footprint_empty_as_root(footprint, namespaces->userns_fd);
+	return r < 0 ? status : launched == EX_OK ? EX_SOFTWARE : launched;
 }
 
 /* The helper's part of stage 4. Returns an exit status, EX_OK with @ret. */
-static int receive(const struct start *start, const struct closure *closure, int pin_fd,
+static int receive(const struct start *start, const struct closure *closure,
 		   struct namespaces *ret)
 {
 	int r = start_receive(start, closure, ret);
@@ -148,58 +126,94 @@ static int receive(const struct start *start, const struct closure *closure, int
 
 	if (r == -EPIPE)	/* it has said why */
 		return helped == EX_OK ? EX_SOFTWARE : helped;
-	if (r < 0)
-		return words_warn(EX_OSERR, r, "get the namespaces from nixuser-helper");
-	return check_pin(pin_fd, closure);
+	return r < 0 ? words_warn(EX_OSERR, r, "get the namespaces from nixuser-helper") : EX_OK;
 }
 
-/* Stages 3 to 6: from the first trace of the machine on the host to the last. */
-static int boot(const struct options *options, const struct closure *closure, struct plan *plan,
-		struct start *start, int pin_fd)
+/* The end of stage 3: a cgroup, and the plan to nixuser-launch. */
+static int prepare(const struct plan *plan, const struct start *start,
+		   struct footprint *footprint, int *ret_notify_fd)
 {
-	struct footprint footprint;
-	struct namespaces namespaces;
-	int status;
+	int status = footprint_make_cgroup(plan, start->launch_pid, footprint);
+	int r;
 
-	options_tell(options, "machine %s, id %s, runs %s", plan->name, plan->machine_id,
-		     plan->toplevel);
-	status = footprint_make(plan, start, &footprint);
-	options_tell(options, "runtime directory %s", plan->runtime_path);
+	if (status != EX_OK)
+		return status;
+	r = *ret_notify_fd = make_notify_socket();
+	if (r >= 0)
+		r = plan_send(start->launch_sock, plan, (int[PLAN_FDS]){
+			[PLAN_CGROUP_FD] = footprint->cgroup_fd,
+			[PLAN_RUNTIME_FD] = footprint->runtime.dir_fd,
+			[PLAN_NOTIFY_FD] = *ret_notify_fd,
+		});
+	/* EPIPE: it could not be run; who reaps it says so. */
+	return r < 0 && r != -EPIPE ? words_warn(EX_OSERR, r, "plan the machine") : EX_OK;
+}
+
+/* Stages 3 to 5. Returns the exit status. */
+static int boot(const struct options *options, const struct closure *closure,
+		const struct plan *plan, struct footprint *footprint)
+{
+	struct namespaces namespaces;
+	struct start start = {0};
+	int pin_fd, notify_fd, status, r;
+
+	r = start_programs(closure->link, &start);
+	if (r < 0) {
+		status = start.helper_pid > 0 ? start_reap(start.helper_pid) : EX_OK;
+		return status != EX_OK ? words_status(status, HELPER_PATH)
+			: words_warn(EX_OSERR, r, "start nixuser-helper and nixuser-launch");
+	}
+	r = pin_start(closure->toplevel, &pin_fd);
+	status = prepare(plan, &start, footprint, &notify_fd);
+	options_tell(options, "cgroup and runtime directory %s made", plan->runtime_path);
 	if (status == EX_OK)
-		status = receive(start, closure, pin_fd, &namespaces);
+		status = receive(&start, closure, &namespaces);
+	options_tell(options, "namespaces and console made");
 	if (status == EX_OK)
-		status = run(options, plan, start, &footprint, &namespaces);
-	else
-		footprint_abandon(&footprint, start);
-	footprint_remove(&footprint, plan);
+		status = check_pin(r < 0 ? r : pin_finish(pin_fd), closure);
+	if (status == EX_OK)
+		return run(options, plan, &start, footprint, &namespaces, notify_fd);
+	auto_close_fd(&start.helper_sock);
+	(void)start_release(&start);
+	footprint_empty(footprint);
 	return status;
+}
+
+/* For a closure without a link, stage 2's other half. Returns an exit status. */
+static int make_own_root(const struct footprint *footprint, struct closure *closure)
+{
+	int r = ownroot_make(&footprint->runtime, closure);
+
+	if (r == -EIO) {
+		warnx("%s: nix-store made no gc root for it", closure->toplevel);
+		return EX_UNAVAILABLE;
+	}
+	return r < 0 ? words_warn(EX_OSERR, r, "make a gc root for the closure") : EX_OK;
 }
 
 int main(int argc, char **argv)
 {
-	struct plan plan = {0};
+	struct footprint footprint;
 	struct options options;
 	struct closure closure;
-	struct start start = {0};
-	int pin_fd, r;
+	struct plan plan = {0};
+	int status = EX_OK;
 
 	options_parse(argc, argv, &options);
 	fill_standard_fds();
-	request_locate(&options, &closure, &plan);
-	if (options.dry_run) {
-		request_complete(&options, NULL, &closure, &plan);
+	runtime_find();
+	request_read(&options, &closure, &plan);
+	options_tell(&options, "machine %s, id %s, runs %s", plan.name, plan.machine_id, plan.toplevel);
+	if (options.dry_run && !closure.own_root)
 		return print_plan(&closure, &plan);
-	}
 
 	supervise_prepare_signals();
-	r = start_programs(closure.link, &start);
-	if (r < 0 && start.helper_pid > 0)
-		request_hear_helper(&start);
-	if (r < 0)
-		words_fail(EX_OSERR, r, "start nixuser-helper and nixuser-launch");
-	r = pin_start(closure.toplevel, &pin_fd);
-	if (r < 0)
-		words_fail(EX_UNAVAILABLE, r, "reach the nix daemon");
-	request_complete(&options, &start, &closure, &plan);
-	return boot(&options, &closure, &plan, &start, pin_fd);
+	footprint_lock(&plan, &footprint);
+	if (closure.own_root)
+		status = make_own_root(&footprint, &closure);
+	if (status == EX_OK)
+		status = options.dry_run ? print_plan(&closure, &plan)
+					 : boot(&options, &closure, &plan, &footprint);
+	footprint_remove(&footprint, &plan);
+	return status;
 }

@@ -119,10 +119,9 @@ static int write_to(int dir_fd, const char *path, const char *text)
 }
 
 /* cgroup.events changes, with POLLPRI, when the last process is gone. */
-static int wait_empty(int cgroup_fd)
+static int wait_empty(int cgroup_fd, const char *events)
 {
-	auto_close int fd = openat(cgroup_fd, CLEANUP_PAYLOAD "/cgroup.events",
-				   O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	auto_close int fd = openat(cgroup_fd, events, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	struct pollfd p = {.fd = fd, .events = POLLPRI};
 	char buf[256];
 
@@ -150,7 +149,7 @@ int cleanup_payload(int cgroup_fd, int runtime_fd)
 		return export;
 	r = write_to(cgroup_fd, CLEANUP_PAYLOAD "/cgroup.kill", "1");
 	if (r == 0)
-		r = wait_empty(cgroup_fd);
+		r = wait_empty(cgroup_fd, CLEANUP_PAYLOAD "/cgroup.events");
 	if (r == 0)
 		r = remove_tree(cgroup_fd, CLEANUP_PAYLOAD, false);
 	if (r == -ENOENT)
@@ -163,6 +162,10 @@ static int remove_runtime(int runtime_fd, const char *name)
 	auto_close int parent_fd = openat(runtime_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (parent_fd < 0)
+		return -errno;
+	/* Empty: it has never been the machine's. Else it is gone. */
+	(void)unlinkat(runtime_fd, CLEANUP_EXPORT, AT_REMOVEDIR);
+	if (unlinkat(runtime_fd, CLEANUP_ROOT, 0) < 0 && errno != ENOENT)
 		return -errno;
 	if (unlinkat(runtime_fd, CLEANUP_LOCK, 0) < 0 && errno != ENOENT)
 		return -errno;
@@ -186,6 +189,8 @@ static int remove_cgroup(int cgroup_fd, const char *name)
 		return -errno;
 	if (faccessat(cgroup_fd, CLEANUP_SUPERVISOR, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
 		r = write_to(parent_fd, "cgroup.procs", "0");
+		if (r == 0)
+			r = wait_empty(cgroup_fd, CLEANUP_SUPERVISOR "/cgroup.events");
 		if (r < 0)
 			return r;
 		if (unlinkat(cgroup_fd, CLEANUP_SUPERVISOR, AT_REMOVEDIR) < 0)

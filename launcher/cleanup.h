@@ -10,6 +10,7 @@
 #define CLEANUP_SUPERVISOR "supervisor"
 #define CLEANUP_EXPORT "unix-export"
 #define CLEANUP_LOCK "lock"
+#define CLEANUP_ROOT "system"	/* the gc root of a closure that has no other: ownroot.h */
 
 /**
  * cleanup_payload() - kill what runs in the machine, remove what it has made
@@ -32,6 +33,8 @@ int cleanup_payload(int cgroup_fd, int runtime_fd);
  *              parent; -1 for none
  * @runtime_fd: its runtime directory, in "$XDG_RUNTIME_DIR/nixuser"
  * @name:       of the machine
+ *
+ * A process that is just ending in supervisor/ is waited for, up to a second.
  *
  * Return: 0, or -errno of the first thing that could not be removed.
  * Privilege: the caller's own, or root of the outer namespace.

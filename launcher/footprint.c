@@ -4,37 +4,34 @@
 #include "auto.h"
 #include "cgroup.h"
 #include "cleanup.h"
-#include "request.h"
 #include "scope.h"
+#include "start.h"
 #include "words.h"
 
 #include <err.h>
 #include <errno.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sysexits.h>
 
-static void acquire(struct plan *plan, const struct start *start, struct footprint *footprint)
+void footprint_lock(struct plan *plan, struct footprint *ret)
 {
 	pid_t pid = 0;
-	enum runtime_failure failure = runtime_acquire(plan->name, &footprint->runtime, &pid);
-	int error = errno;
 
-	(void)strlcpy(plan->runtime_path, footprint->runtime.path, sizeof(plan->runtime_path));
-	if (failure == RUNTIME_OK)
-		return;
-	request_hear_helper(start);
-	errno = error;
-	switch (failure) {
+	*ret = (struct footprint){.cgroup_fd = -1};
+	switch (runtime_acquire(plan->name, &ret->runtime, &pid)) {
 	case RUNTIME_OK:
-	case RUNTIME_FAILED:
-		break;
+		(void)strlcpy(plan->runtime_path, ret->runtime.path, sizeof(plan->runtime_path));
+		return;
 	case RUNTIME_NONE:
 		errx(EX_UNAVAILABLE, "no runtime directory: XDG_RUNTIME_DIR must name a directory of "
 		     "yours with mode 0700; log in through PAM, or 'loginctl enable-linger'");
 	case RUNTIME_HELD:
 		errx(EX_UNAVAILABLE, "machine '%s' runs already (nixuser-boot has pid %d); "
 		     "give this one another --name", plan->name, pid);
+	case RUNTIME_FAILED:
+		break;
 	}
 	err(EX_OSERR, "cannot make the runtime directory of machine '%s'", plan->name);
 }
@@ -43,25 +40,28 @@ static void acquire(struct plan *plan, const struct start *start, struct footpri
  * A cgroup that systemd has delegated; else a scope of our own; else, where
  * there is no user manager, one that we may write.
  *
- * Return: a descriptor, or -EX_... when it has said what is missing.
+ * Return: a descriptor, with @ret_ours if systemd has given it to us; or -EX_...
+ * when it has said what is missing.
  */
-static int find_cgroup(const struct plan *plan, const struct start *start)
+static int find_cgroup(const struct plan *plan, pid_t launch_pid, bool *ret_ours)
 {
 	auto_close int own_fd = cgroup_open_own();
 	int r;
 
 	if (own_fd < 0)
 		return -words_warn(EX_UNAVAILABLE, own_fd,
-				    "find our cgroup: cgroup v2 must be mounted on /sys/fs/cgroup");
-	if (!cgroup_is_delegated(own_fd) && scope_is_possible()) {
-		r = scope_enter(plan->name, start->launch_pid);
+				   "find our cgroup: cgroup v2 must be mounted on /sys/fs/cgroup");
+	*ret_ours = cgroup_is_delegated(own_fd);
+	if (!*ret_ours && scope_is_possible()) {
+		r = scope_enter(plan->name, launch_pid);
 		if (r < 0 && !cgroup_is_writable(own_fd))
 			return -words_warn(EX_UNAVAILABLE, r,
-					    "get a scope from the user manager; try 'systemd-run "
-					    "--user --scope -p Delegate=yes nixuser-boot ...'");
+					   "get a scope from the user manager; try 'systemd-run "
+					   "--user --scope -p Delegate=yes nixuser-boot ...'");
 		if (r >= 0) {
 			auto_close_fd(&own_fd);
 			own_fd = cgroup_open_own();
+			*ret_ours = true;
 		}
 	}
 	if (own_fd < 0 || !cgroup_is_writable(own_fd)) {
@@ -73,32 +73,22 @@ static int find_cgroup(const struct plan *plan, const struct start *start)
 	return fd_steal(&own_fd);
 }
 
-static int make_cgroup(const struct plan *plan, const struct start *start,
-		       struct footprint *footprint)
+int footprint_make_cgroup(const struct plan *plan, pid_t launch_pid, struct footprint *footprint)
 {
-	auto_close int own_fd = find_cgroup(plan, start);
+	bool ours = false;
+	auto_close int own_fd = find_cgroup(plan, launch_pid, &ours);
 	int r;
 
 	if (own_fd < 0)
 		return -own_fd;
 	r = footprint->cgroup_fd = cgroup_make(own_fd, plan->name);
-	if (r >= 0 && cgroup_is_delegated(own_fd))
-		r = cgroup_enter_supervisor(footprint->cgroup_fd, start->launch_pid);
+	if (r >= 0 && ours)
+		r = cgroup_enter_supervisor(footprint->cgroup_fd, launch_pid);
 	return r < 0 ? words_warn(EX_OSERR, r, "make the machine's cgroups") : EX_OK;
 }
 
-int footprint_make(struct plan *plan, const struct start *start, struct footprint *ret)
+void footprint_empty(const struct footprint *footprint)
 {
-	*ret = (struct footprint){.cgroup_fd = -1};
-	acquire(plan, start, ret);
-	return make_cgroup(plan, start, ret);
-}
-
-void footprint_abandon(const struct footprint *footprint, struct start *start)
-{
-	auto_close_fd(&start->helper_sock);
-	auto_close_fd(&start->launch_sock);
-	(void)start_reap(start->launch_pid);
 	/* What stays, footprint_remove() says. */
 	(void)cleanup_payload(footprint->cgroup_fd, footprint->runtime.dir_fd);
 }

@@ -5,7 +5,8 @@
 
 #include "machine.h"
 #include "plan.h"
-#include "start.h"
+
+#include <sys/types.h>
 
 struct footprint {
 	struct runtime runtime;
@@ -13,24 +14,24 @@ struct footprint {
 };
 
 /**
- * footprint_make() - lock the runtime directory, make the cgroups
- * @plan:  its name is used; its runtime_path is filled in
- * @start: the programs, which have to be heard first, and moved along
- * @ret:   end it with footprint_remove(), also on failure
+ * footprint_lock() - make and lock the runtime directory
+ * @plan: its name is used; its runtime_path is filled in
+ * @ret:  end it with footprint_remove()
  *
  * Exits, with words, if there is no runtime directory or another machine has it.
+ */
+void footprint_lock(struct plan *plan, struct footprint *ret);
+
+/**
+ * footprint_make_cgroup() - find a delegated cgroup, or a scope, and make ours in it
+ * @launch_pid: comes along where processes have to move
  *
  * Return: EX_OK, or an exit status when it has said what is missing.
  */
-int footprint_make(struct plan *plan, const struct start *start, struct footprint *ret);
+int footprint_make_cgroup(const struct plan *plan, pid_t launch_pid, struct footprint *footprint);
 
-/**
- * footprint_abandon() - the machine never came to life
- * @start: nixuser-launch, without a plan, is ended
- *
- * What is there is the caller's still, and emptied.
- */
-void footprint_abandon(const struct footprint *footprint, struct start *start);
+/* footprint_empty() - what is in there is the caller's still: remove it */
+void footprint_empty(const struct footprint *footprint);
 
 /**
  * footprint_empty_as_root() - nixuser-launch was killed

@@ -29,10 +29,12 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -191,22 +193,49 @@ static void let_go(void)
 }
 
 /*
- * Until the machine ends, or nixuser-boot does: it never writes after the plan,
- * so whatever comes from the socket is its end, and that of the machine.
+ * What nixuser-boot says next. Return: true for WORD_RELEASE, false for its end;
+ * with @wait false, true also for nothing.
  */
-static void supervise(const struct payload *payload, siginfo_t *ret_end)
+static bool is_released(bool wait)
+{
+	char word;
+	ssize_t n;
+
+	do
+		n = recv(SOCKET_FD, &word, 1, wait ? 0 : MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	return n == 1 || (n < 0 && errno == EAGAIN);
+}
+
+/*
+ * Until the machine ends, or nixuser-boot wants it to or is gone itself.
+ *
+ * Return: true if nixuser-boot has released us.
+ */
+static bool supervise(const struct payload *payload, siginfo_t *ret_end)
 {
 	struct pollfd fds[] = {
 		{.fd = payload->pidfd, .events = POLLIN},
 		{.fd = SOCKET_FD, .events = POLLIN},
 	};
+	bool released = false;
 
 	while (poll(fds, 2, -1) < 0 && errno == EINTR)
 		;
-	if (fds[1].revents)
+	if (fds[1].revents) {
+		released = is_released(true);
 		(void)kill(payload->pid, SIGKILL);	/* not reaped yet: the pid is its */
+	}
 	while (waitid(P_PID, (id_t)payload->pid, ret_end, WEXITED) < 0 && errno == EINTR)
 		;
+	return released;
+}
+
+/* Nobody else is left to do it. */
+static int clean_up_alone(const struct machine *machine)
+{
+	return cleanup_machine(machine->fds[PLAN_CGROUP_FD], machine->fds[PLAN_RUNTIME_FD],
+			       machine->plan->name);
 }
 
 static void receive_plan(struct plan *plan, struct machine *machine)
@@ -224,14 +253,31 @@ static void receive_plan(struct plan *plan, struct machine *machine)
 		fail(-errno, "open the cgroup of the machine");
 }
 
+static void receive_namespaces(struct machine *machine)
+{
+	size_t n = 0, len = 0;
+	char word = 0;
+	int r = fdpass_recv(SOCKET_FD, &word, 1, machine->ns_fds, WORD_FDS, &n, &len);
+
+	if (r == 0 && len == 1 && word == WORD_NAMESPACES && n == WORD_FDS)
+		return;
+	if (r < 0)
+		fail(r, "receive the namespaces from nixuser-boot");
+	if (len == 0) {
+		(void)cleanup_payload(machine->fds[PLAN_CGROUP_FD], machine->fds[PLAN_RUNTIME_FD]);
+		(void)clean_up_alone(machine);
+	}
+	_exit(EX_SOFTWARE);	/* nixuser-boot has said why, or was killed */
+}
+
 /*
  * The user namespace is the caller's, so he has every capability over it; the
  * mount namespace belongs to it. Groups first, the uid last.
  */
 static int enter_namespaces(const struct machine *machine)
 {
-	if (setns(machine->fds[PLAN_USERNS_FD], CLONE_NEWUSER) < 0 ||
-	    setns(machine->fds[PLAN_MNTNS_FD], CLONE_NEWNS) < 0)
+	if (setns(machine->ns_fds[WORD_USERNS_FD], CLONE_NEWUSER) < 0 ||
+	    setns(machine->ns_fds[WORD_MNTNS_FD], CLONE_NEWNS) < 0)
 		return -errno;
 	if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
 		return -errno;
@@ -243,6 +289,8 @@ static int enter_namespaces(const struct machine *machine)
 _Noreturn static void give_up(const struct machine *machine, int r, const char *what)
 {
 	(void)cleanup_payload(machine->fds[PLAN_CGROUP_FD], machine->fds[PLAN_RUNTIME_FD]);
+	if (!is_released(false))
+		(void)clean_up_alone(machine);
 	fail(r, what);
 }
 
@@ -268,7 +316,8 @@ int main(int argc, char **argv)
 	struct payload payload;
 	struct plan plan = {0};
 	siginfo_t end = {0};
-	int cgroup_fd, runtime_fd, r;
+	bool released;
+	int r;
 
 	(void)argv;
 	if (argc != 1 || fcntl(SOCKET_FD, F_SETFD, FD_CLOEXEC) < 0)
@@ -280,8 +329,7 @@ int main(int argc, char **argv)
 	(void)setsid();
 	(void)umask(0);	/* modes are spelled out in root.c */
 	receive_plan(&plan, &machine);
-	cgroup_fd = machine.fds[PLAN_CGROUP_FD];
-	runtime_fd = machine.fds[PLAN_RUNTIME_FD];
+	receive_namespaces(&machine);
 
 	build_root(&machine);
 	r = clone_payload(&machine, &payload);
@@ -291,10 +339,14 @@ int main(int argc, char **argv)
 	(void)report(REPORT_RUNNING, &payload, NULL);	/* if it fails, supervise() ends at once */
 	let_go();
 
-	supervise(&payload, &end);
-	r = cleanup_payload(cgroup_fd, runtime_fd);
-	if (report(REPORT_ENDED, &payload, &end) < 0)	/* nobody else is left to do it */
-		r = cleanup_machine(cgroup_fd, runtime_fd, plan.name);
+	released = supervise(&payload, &end);
+	r = cleanup_payload(machine.fds[PLAN_CGROUP_FD], machine.fds[PLAN_RUNTIME_FD]);
+	if (!released) {
+		(void)report(REPORT_ENDED, &payload, &end);	/* failing, the next line says so */
+		released = is_released(true);
+	}
+	if (!released)
+		r = clean_up_alone(&machine);
 	plan_free(&plan);
 	return r < 0 ? EX_OSERR : EX_OK;
 }

@@ -70,17 +70,27 @@ static int open_directory(int parent_fd, const char *name)
 	return r < 0 ? r : fd_steal(&fd);
 }
 
+void runtime_find(void)
+{
+	char path[sizeof("/run/user/") + 10];	/* a uid has at most ten digits */
+	struct stat st;
+
+	if (getenv("XDG_RUNTIME_DIR"))
+		return;
+	(void)snprintf(path, sizeof(path), "/run/user/%u", getuid());	/* sized for it */
+	if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == getuid())
+		(void)setenv("XDG_RUNTIME_DIR", path, 0);	/* failing, it is missing still */
+}
+
 static int open_runtime_dir(char *ret_path, size_t size)
 {
 	const char *dir = getenv("XDG_RUNTIME_DIR");
 	auto_close int fd = -1;
 	int r;
 
-	if (dir && dir[0] == '/')
-		r = snprintf(ret_path, size, "%s", dir);
-	else	/* after su(1), the variable is missing and the directory is not */
-		r = snprintf(ret_path, size, "/run/user/%u", getuid());
-	if (r < 0 || (size_t)r >= size)
+	if (!dir || dir[0] != '/')
+		return -ENOENT;
+	if (strlcpy(ret_path, dir, size) >= size)
 		return -ENAMETOOLONG;
 	fd = open(ret_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)

@@ -25,6 +25,13 @@ bool machine_name_is_valid(const char *name);
  */
 void machine_id(const char *name, char ret[static PLAN_ID_SIZE]);
 
+/**
+ * runtime_find() - set XDG_RUNTIME_DIR if it is missing and the directory is not
+ *
+ * After su(1), say. The user bus is found by it as well.
+ */
+void runtime_find(void);
+
 /* "$XDG_RUNTIME_DIR/nixuser/NAME", locked. */
 struct runtime {
 	int dir_fd;

@@ -4,18 +4,15 @@
 #pragma once
 
 #include "closure.h"
+#include "machine.h"
 
 /**
- * ownroot_make() - have nix-store make "$XDG_STATE_HOME/nixuser/NAME/system"
- * @name:    of the machine; valid
+ * ownroot_make() - have nix-store make "system" in the machine's runtime directory
+ * @runtime: locked, so no other machine has it; removed with it, by cleanup_machine()
  * @closure: its toplevel is rooted; its link becomes the root's path
  *
  * nix-store(1) says itself why it cannot.
  *
- * Return: 0; -ENOTDIR, -EPERM if a directory of the state is not the caller's
- * own; -EIO if nix-store failed; -errno of mkdir(2), fork(2).
+ * Return: 0; -EIO if nix-store failed; -ENAMETOOLONG; -errno of fork(2).
  */
-int ownroot_make(const char *name, struct closure *closure);
-
-/* ownroot_remove() - remove it again, and directories that are empty then */
-void ownroot_remove(const struct closure *closure);
+int ownroot_make(const struct runtime *runtime, struct closure *closure);

@@ -11,7 +11,7 @@
  *
  * The daemon's answer takes longer than a whole start; so the request is one
  * write now, and pin_finish() reads the answers when all else is ready. An
- * O_PATH descriptor of the toplevel, held since before, protects it from
+ * O_PATH descriptor of the toplevel, held already, protects it from
  * collections that begin later; this one from those that run already.
  *
  * Return: 0, also without a daemon; -errno of socket(2), connect(2), write(2).

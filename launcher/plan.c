@@ -116,7 +116,7 @@ int plan_recv(int sock, struct plan *ret, int ret_fds[static PLAN_FDS])
 	r = fdpass_recv(sock, buf, PLAN_SIZE_MAX, ret_fds, PLAN_FDS, &n, &len);
 	if (r < 0)
 		return r;
-	if (len == 0)
+	if (len == 0 || (len == 1 && buf[0] == WORD_RELEASE))
 		return -EPIPE;
 	r = n == PLAN_FDS ? unpack(buf, len, ret) : -EPROTO;
 	if (r < 0) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What nixuser-boot asks nixuser-launch to make: one message over their socket. */
+/* What nixuser-boot and nixuser-launch say to each other, over one socket. */
 /* Used by: nixuser-boot, nixuser-launch. Privilege: none. */
 #pragma once
 
@@ -17,10 +17,24 @@ enum plan_fd {
 	PLAN_CGROUP_FD,		/* the machine's cgroup: supervisor/ and payload/ are in it */
 	PLAN_RUNTIME_FD,	/* the machine's runtime directory */
 	PLAN_NOTIFY_FD,		/* an unbound datagram socket, to be /run/host/notify inside */
-	PLAN_DEVPTS_FD,		/* the machine's devpts, a detached mount */
-	PLAN_USERNS_FD,		/* the outer namespace */
-	PLAN_MNTNS_FD,		/* its mount namespace */
 	PLAN_FDS
+};
+
+/*
+ * After the plan nixuser-boot says these. If the socket closes without
+ * WORD_RELEASE, nixuser-boot was killed, and what it made is nixuser-launch's to
+ * remove.
+ */
+enum word {
+	WORD_NAMESPACES = 'N',	/* here they are, enum word_fd: go on */
+	WORD_RELEASE = 'Q',	/* end the machine, if there is one; the rest is mine */
+};
+
+enum word_fd {
+	WORD_DEVPTS_FD,		/* the machine's devpts, a detached mount */
+	WORD_USERNS_FD,		/* the outer namespace */
+	WORD_MNTNS_FD,		/* its mount namespace */
+	WORD_FDS
 };
 
 struct plan {
@@ -58,7 +72,7 @@ void plan_free(struct plan *plan);
 
 /* What nixuser-launch says, in this order; ENDED is the last. */
 enum report_kind {
-	REPORT_RUNNING = 'R',	/* PID 1 has become the closure's; a pidfd comes along */
+	REPORT_RUNNING = 'R',	/* PID 1 has become init, or failed to; a pidfd comes along */
 	REPORT_ENDED = 'E',	/* it has ended, and all of it is cleaned up */
 };
 

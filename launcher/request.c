@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "request.h"
 
-#include "auto.h"
 #include "config.h"
 #include "machine.h"
-#include "ownroot.h"
+#include "start.h"
 #include "words.h"
 
 #include <err.h>
@@ -13,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 /* One judge of links, with one set of words: what is wrong, nixuser-helper says. */
 _Noreturn static void refuse_link(const struct closure *closure)
@@ -27,35 +27,24 @@ _Noreturn static void refuse_link(const struct closure *closure)
 	exit(words_status(status, HELPER_PATH));
 }
 
-/* One complaint at a time: if nixuser-helper has one, it is said already. */
-void request_hear_helper(const struct start *start)
-{
-	int status = start ? words_status(start_reap(start->helper_pid), HELPER_PATH) : EX_OK;
-
-	if (status != EX_OK)
-		exit(status);
-}
-
 /* A name that cannot be is refused before anything is started. */
 static void check_name(const struct options *options, const struct closure *closure)
 {
 	const char *base = strrchr(closure->link, '/') + 1;
 
 	if (!options->name && !closure->own_root && !machine_name_is_valid(base))
-		errx(EX_USAGE, "'%s' cannot be the name of a machine; give one with --name", words_safe(base));
+		errx(EX_USAGE, "'%s' cannot be the name of a machine; give one with --name",
+		     words_safe(base));
 }
 
-static void inspect(const struct options *options, const struct start *start,
-		    struct closure *closure)
+static void inspect(const struct options *options, struct closure *closure)
 {
-	enum closure_failure failure;
+	enum closure_failure failure = closure_open(closure);
 
-	auto_close_fd(&closure->fd);	/* opened already, if it has a root of our own */
-	failure = closure_open(closure);
-	if (failure != CLOSURE_OK) {
-		request_hear_helper(start);
+	if (failure == CLOSURE_GONE && !closure->own_root)
+		refuse_link(closure);
+	if (failure != CLOSURE_OK)
 		errx(EX_DATAERR, "%s: %s", words_safe(options->closure), closure_failure_text(failure));
-	}
 	if (!closure_has_console(closure) && !options->quiet)
 		warnx("no login prompt on the console: the closure masks console-getty.service; "
 		      "set console.enable = true");
@@ -99,52 +88,30 @@ static void make_environment(struct plan *plan, const struct options *options)
 	plan->args[n] = NULL;
 }
 
-/* The root that make_own_root() has made, for whatever way this process ends. */
-static const struct closure *own_root;
-
-static void remove_own_root(void)
+static void locate(const struct options *options, struct closure *closure)
 {
-	ownroot_remove(own_root);
-}
-
-/*
- * A closure that is named by its path in the store gets a root of the machine's
- * own: what nixuser-helper checks is always a link that somebody has registered.
- */
-static void make_own_root(const struct options *options, struct closure *closure,
-			  struct plan *plan)
-{
-	int r;
-
-	inspect(options, NULL, closure);
-	identify(options, closure, plan);
-	own_root = closure;
-	if (atexit(remove_own_root) != 0)
-		errx(EX_OSERR, "cannot register a function for the exit");
-	r = ownroot_make(plan->name, closure);
-	if (r == -EIO)
-		errx(EX_UNAVAILABLE, "%s: nix-store made no gc root for it", closure->toplevel);
-	if (r < 0)
-		words_fail(EX_UNAVAILABLE, r, "make a directory for the gc root of the closure");
-}
-
-void request_locate(const struct options *options, struct closure *ret, struct plan *plan)
-{
-	int r = closure_locate(options->closure, ret);
+	int r = closure_locate(options->closure, closure);
 
 	if (r == -ENAMETOOLONG)
 		errx(EX_DATAERR, "%s: the path is too long", words_safe(options->closure));
-	if (r < 0)
-		refuse_link(ret);
-	check_name(options, ret);
-	if (ret->own_root)
-		make_own_root(options, ret, plan);
+	if (r < 0 || getuid() == 0)	/* it refuses root as well */
+		refuse_link(closure);
 }
 
-void request_complete(const struct options *options, const struct start *start,
-		      struct closure *closure, struct plan *ret)
+/* Before anything is started: only a person at a terminal can be asked to use one. */
+static void check_console(const struct options *options)
 {
-	inspect(options, start, closure);
-	identify(options, closure, ret);
-	make_environment(ret, options);
+	if (options->console == CONSOLE_INTERACTIVE &&
+	    !(isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)))
+		errx(EX_USAGE, "--console=interactive needs a terminal on standard input and output");
+}
+
+void request_read(const struct options *options, struct closure *ret, struct plan *ret_plan)
+{
+	check_console(options);
+	locate(options, ret);
+	check_name(options, ret);
+	inspect(options, ret);
+	identify(options, ret, ret_plan);
+	make_environment(ret_plan, options);
 }

@@ -104,7 +104,7 @@ static int link_devices(const struct machine *machine)
 	}
 	if (mkdir("dev/pts", 0755) < 0 || mkdir("dev/shm", 0755) < 0)
 		return -errno;
-	return move_mount(machine->fds[PLAN_DEVPTS_FD], "", AT_FDCWD, "dev/pts", MOVE_MOUNT_F_EMPTY_PATH) < 0
+	return move_mount(machine->ns_fds[WORD_DEVPTS_FD], "", AT_FDCWD, "dev/pts", MOVE_MOUNT_F_EMPTY_PATH) < 0
 		       ? -errno : 0;
 }
 

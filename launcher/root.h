@@ -14,6 +14,7 @@
 struct machine {
 	const struct plan *plan;
 	int fds[PLAN_FDS];
+	int ns_fds[WORD_FDS];
 	int export_fd;		/* detached mount of the runtime directory's unix-export/ */
 	int payload_fd;		/* O_PATH of the cgroup payload/ */
 	int go_fd;		/* payload: a byte says that its maps are written */

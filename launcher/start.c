@@ -4,6 +4,7 @@
 #include "auto.h"
 #include "config.h"
 #include "fdpass.h"
+#include "plan.h"
 
 #include <err.h>
 #include <errno.h>
@@ -95,6 +96,28 @@ int start_receive(const struct start *start, const struct closure *closure,
 	*ret = (struct namespaces){.master_fd = fds[0], .devpts_fd = fds[1],
 				   .userns_fd = fds[2], .mntns_fd = fds[3]};
 	return 0;
+}
+
+int start_send_namespaces(const struct start *start, const struct namespaces *namespaces)
+{
+	const char word = WORD_NAMESPACES;
+	const int fds[WORD_FDS] = {
+		[WORD_DEVPTS_FD] = namespaces->devpts_fd,
+		[WORD_USERNS_FD] = namespaces->userns_fd,
+		[WORD_MNTNS_FD] = namespaces->mntns_fd,
+	};
+
+	return fdpass_send(start->launch_sock, &word, 1, fds, WORD_FDS);
+}
+
+int start_release(struct start *start)
+{
+	const char word = WORD_RELEASE;
+
+	/* EPIPE: it has ended already. */
+	(void)fdpass_send(start->launch_sock, &word, 1, NULL, 0);
+	auto_close_fd(&start->launch_sock);
+	return start_reap(start->launch_pid);
 }
 
 int start_reap(pid_t pid)

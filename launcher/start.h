@@ -49,6 +49,22 @@ int start_receive(const struct start *start, const struct closure *closure,
 		  struct namespaces *ret);
 
 /**
+ * start_send_namespaces() - let nixuser-launch go on, after its plan
+ *
+ * Return: 0, -errno of sendmsg(2).
+ */
+int start_send_namespaces(const struct start *start, const struct namespaces *namespaces);
+
+/**
+ * start_release() - have nixuser-launch end its machine, if it has one, and itself
+ *
+ * What is left then is ours to remove. Returns when it has ended.
+ *
+ * Return: its exit status, as start_reap().
+ */
+int start_release(struct start *start);
+
+/**
  * start_reap() - wait for a program
  *
  * Return: its exit status, EX_SOFTWARE if it was killed.

@@ -131,7 +131,7 @@ static int on_report(sd_event_source *source, int fd, uint32_t revents, void *da
 		return 0;
 	}
 	if (r == 0 && len == sizeof(report) && report.kind == REPORT_ENDED && n == 0)
-		loop->end = report;
+		loop->end = report;	/* start_release() follows */
 	auto_close_fd(&pidfd);
 	return sd_event_exit(loop->event, 0);
 }

@@ -263,7 +263,7 @@ def visible():
     tap.unlike(machine.output("cat /proc/sysvipc/shm"), r"\b4711\b", "no shared memory of the host")
 
     tap.is_(
-        machine.run("ls -d /home/* /work /var/cache/nixuser* /nix/var /opt/nixuser /run/user/20001 2>/dev/null")[
+        machine.run("ls -d /home/* /var/cache/nixuser* /nix/var /opt/nixuser /run/user/20001 2>/dev/null")[
             1
         ].strip(),
         "",
