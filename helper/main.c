@@ -39,6 +39,7 @@
 #include <string.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
 #include <vis.h>
@@ -102,6 +103,18 @@ static struct caller identify(const char *link)
 	if (ruid == 0 || rgid == 0)
 		refuse(link, REFUSED_CALLER_ROOT);
 	return (struct caller){.uid = ruid, .gid = rgid};
+}
+
+/* Anything else would be written to at the end, when it is too late to say so. */
+static void require_socket(void)
+{
+	int domain = 0, type = 0;
+	socklen_t size = sizeof(int);
+
+	if (getsockopt(SOCKET_FD, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 ||
+	    getsockopt(SOCKET_FD, SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
+	    domain != AF_UNIX || type != SOCK_SEQPACKET)
+		errx(EX_USAGE, "descriptor 3 is no socket to nixuser-boot(1), which starts it");
 }
 
 /* Without capabilities exec(2) succeeds silently; say why they are missing. */
@@ -203,6 +216,7 @@ int main(int argc, char **argv)
 	caller = identify(request.link);
 	if (request.check_only)
 		return check(request, caller);
+	require_socket();
 	require_capable(request.link, capable);
 
 	make_namespace(request, caller, &found, &ns);
@@ -218,5 +232,7 @@ int main(int argc, char **argv)
 	r = namespace_finish(&ns, found.base);
 	if (r < 0)
 		fail(r, "release the new user namespace");
+	if (r == EX_SOFTWARE)
+		warnx("the child that makes the console was killed");
 	return r;
 }
