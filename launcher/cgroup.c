@@ -79,14 +79,6 @@ static int make(int parent_fd, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-/* One process a write(2): cgroups(7). */
-static int move(int cgroup_fd, pid_t pid)
-{
-	auto_close int fd = openat(cgroup_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
-
-	return fd < 0 || dprintf(fd, "%d", pid) < 0 ? -errno : 0;
-}
-
 int cgroup_make(int own_fd, const char *name)
 {
 	auto_close int machine_fd = -1, payload_fd = -1;
@@ -98,15 +90,4 @@ int cgroup_make(int own_fd, const char *name)
 		return machine_fd;
 	payload_fd = make(machine_fd, CLEANUP_PAYLOAD);
 	return payload_fd < 0 ? payload_fd : fd_steal(&machine_fd);
-}
-
-int cgroup_enter_supervisor(int machine_fd, pid_t companion)
-{
-	auto_close int fd = make(machine_fd, CLEANUP_SUPERVISOR);
-	int r = fd < 0 ? fd : move(fd, 0);
-
-	if (r < 0)
-		return r;
-	r = move(fd, companion);
-	return r == -ESRCH ? 0 : r;	/* it has ended; that is noticed elsewhere */
 }

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <stdbool.h>
-#include <sys/types.h>
 
 /**
  * cgroup_open_own() - the cgroup v2 directory that this process is in
@@ -27,22 +26,11 @@ bool cgroup_is_delegated(int own_fd);
  *
  * One level more than delegation needs, because the manager outside and systemd
  * inside both set attributes of the cgroup they call theirs. What a crash left
- * is taken over.
+ * is taken over. We stay where we are: as long as no controller is enabled below,
+ * that is allowed, and each move would wait for an RCU grace period, some
+ * milliseconds, once each way.
  *
  * Return: a descriptor of "nixuser-NAME", the caller's; -errno of mkdir(2).
  * Source: systemd, docs/CGROUP_DELEGATION.md.
  */
 int cgroup_make(int own_fd, const char *name);
-
-/**
- * cgroup_enter_supervisor() - make supervisor/ beside payload/ and move there
- * @machine_fd: from cgroup_make()
- * @companion:  another process of ours that comes along
- *
- * For a unit that systemd has delegated: no processes in its inner nodes. Not
- * for any other cgroup: moving a process waits for an RCU grace period, some
- * milliseconds, once each way.
- *
- * Return: 0, -errno of mkdir(2) or write(2).
- */
-int cgroup_enter_supervisor(int machine_fd, pid_t companion);

@@ -119,9 +119,10 @@ static int write_to(int dir_fd, const char *path, const char *text)
 }
 
 /* cgroup.events changes, with POLLPRI, when the last process is gone. */
-static int wait_empty(int cgroup_fd, const char *events)
+static int wait_empty(int cgroup_fd)
 {
-	auto_close int fd = openat(cgroup_fd, events, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	auto_close int fd = openat(cgroup_fd, CLEANUP_PAYLOAD "/cgroup.events",
+				   O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	struct pollfd p = {.fd = fd, .events = POLLPRI};
 	char buf[256];
 
@@ -149,7 +150,7 @@ int cleanup_payload(int cgroup_fd, int runtime_fd)
 		return export;
 	r = write_to(cgroup_fd, CLEANUP_PAYLOAD "/cgroup.kill", "1");
 	if (r == 0)
-		r = wait_empty(cgroup_fd, CLEANUP_PAYLOAD "/cgroup.events");
+		r = wait_empty(cgroup_fd);
 	if (r == 0)
 		r = remove_tree(cgroup_fd, CLEANUP_PAYLOAD, false);
 	if (r == -ENOENT)
@@ -183,23 +184,11 @@ static int remove_cgroup(int cgroup_fd, const char *name)
 {
 	auto_close int parent_fd = openat(cgroup_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	char cgroup[CLEANUP_CGROUP_SIZE];
-	int r;
 
 	if (parent_fd < 0)
 		return -errno;
-	if (faccessat(cgroup_fd, CLEANUP_SUPERVISOR, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-		r = write_to(parent_fd, "cgroup.procs", "0");
-		if (r == 0)
-			r = wait_empty(cgroup_fd, CLEANUP_SUPERVISOR "/cgroup.events");
-		if (r < 0)
-			return r;
-		if (unlinkat(cgroup_fd, CLEANUP_SUPERVISOR, AT_REMOVEDIR) < 0)
-			return -errno;
-	}
 	(void)snprintf(cgroup, sizeof(cgroup), CLEANUP_CGROUP_PREFIX "%s", name); /* sized for it */
-	if (unlinkat(parent_fd, cgroup, AT_REMOVEDIR) < 0 && errno != ENOENT)
-		return -errno;
-	return 0;
+	return unlinkat(parent_fd, cgroup, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
 }
 
 int cleanup_machine(int cgroup_fd, int runtime_fd, const char *name)

@@ -7,7 +7,6 @@
 
 /* Names below the machine's cgroup and its runtime directory. */
 #define CLEANUP_PAYLOAD "payload"
-#define CLEANUP_SUPERVISOR "supervisor"
 #define CLEANUP_EXPORT "unix-export"
 #define CLEANUP_LOCK "lock"
 #define CLEANUP_ROOT "system"	/* the gc root of a closure that has no other: ownroot.h */
@@ -29,12 +28,9 @@ int cleanup_payload(int cgroup_fd, int runtime_fd);
 
 /**
  * cleanup_machine() - remove the rest: the machine's cgroup and runtime directory
- * @cgroup_fd:  the machine's cgroup; this process moves itself out, to its
- *              parent; -1 for none
+ * @cgroup_fd:  the machine's cgroup; -1 for none
  * @runtime_fd: its runtime directory, in "$XDG_RUNTIME_DIR/nixuser"
  * @name:       of the machine
- *
- * A process that is just ending in supervisor/ is waited for, up to a second.
  *
  * Return: 0, or -errno of the first thing that could not be removed.
  * Privilege: the caller's own, or root of the outer namespace.

@@ -11,7 +11,6 @@
 #include <err.h>
 #include <errno.h>
 #include <sched.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -40,10 +39,9 @@ void footprint_lock(struct plan *plan, struct footprint *ret)
  * A cgroup that systemd has delegated; else a scope of our own; else, where
  * there is no user manager, one that we may write.
  *
- * Return: a descriptor, with @ret_ours if systemd has given it to us; or -EX_...
- * when it has said what is missing.
+ * Return: a descriptor, or -EX_... when it has said what is missing.
  */
-static int find_cgroup(const struct plan *plan, pid_t launch_pid, bool *ret_ours)
+static int find_cgroup(const struct plan *plan, pid_t launch_pid)
 {
 	auto_close int own_fd = cgroup_open_own();
 	int r;
@@ -51,8 +49,7 @@ static int find_cgroup(const struct plan *plan, pid_t launch_pid, bool *ret_ours
 	if (own_fd < 0)
 		return -words_warn(EX_UNAVAILABLE, own_fd,
 				   "find our cgroup: cgroup v2 must be mounted on /sys/fs/cgroup");
-	*ret_ours = cgroup_is_delegated(own_fd);
-	if (!*ret_ours && scope_is_possible()) {
+	if (!cgroup_is_delegated(own_fd) && scope_is_possible()) {
 		r = scope_enter(plan->name, launch_pid);
 		if (r < 0 && !cgroup_is_writable(own_fd))
 			return -words_warn(EX_UNAVAILABLE, r,
@@ -61,7 +58,6 @@ static int find_cgroup(const struct plan *plan, pid_t launch_pid, bool *ret_ours
 		if (r >= 0) {
 			auto_close_fd(&own_fd);
 			own_fd = cgroup_open_own();
-			*ret_ours = true;
 		}
 	}
 	if (own_fd < 0 || !cgroup_is_writable(own_fd)) {
@@ -75,16 +71,14 @@ static int find_cgroup(const struct plan *plan, pid_t launch_pid, bool *ret_ours
 
 int footprint_make_cgroup(const struct plan *plan, pid_t launch_pid, struct footprint *footprint)
 {
-	bool ours = false;
-	auto_close int own_fd = find_cgroup(plan, launch_pid, &ours);
-	int r;
+	auto_close int own_fd = find_cgroup(plan, launch_pid);
 
 	if (own_fd < 0)
 		return -own_fd;
-	r = footprint->cgroup_fd = cgroup_make(own_fd, plan->name);
-	if (r >= 0 && ours)
-		r = cgroup_enter_supervisor(footprint->cgroup_fd, launch_pid);
-	return r < 0 ? words_warn(EX_OSERR, r, "make the machine's cgroups") : EX_OK;
+	footprint->cgroup_fd = cgroup_make(own_fd, plan->name);
+	if (footprint->cgroup_fd < 0)
+		return words_warn(EX_OSERR, footprint->cgroup_fd, "make the machine's cgroups");
+	return EX_OK;
 }
 
 void footprint_empty(const struct footprint *footprint)

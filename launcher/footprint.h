@@ -24,7 +24,7 @@ void footprint_lock(struct plan *plan, struct footprint *ret);
 
 /**
  * footprint_make_cgroup() - find a delegated cgroup, or a scope, and make ours in it
- * @launch_pid: comes along where processes have to move
+ * @launch_pid: of nixuser-launch, which comes along into a scope
  *
  * Return: EX_OK, or an exit status when it has said what is missing.
  */

@@ -14,7 +14,7 @@
 
 /* Descriptors that travel with a plan, in this order. */
 enum plan_fd {
-	PLAN_CGROUP_FD,		/* the machine's cgroup: supervisor/ and payload/ are in it */
+	PLAN_CGROUP_FD,		/* the machine's cgroup; payload/ is in it */
 	PLAN_RUNTIME_FD,	/* the machine's runtime directory */
 	PLAN_NOTIFY_FD,		/* an unbound datagram socket, to be /run/host/notify inside */
 	PLAN_FDS
