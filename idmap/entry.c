@@ -66,15 +66,16 @@ static int reset_signals(void)
 	struct itimerval never = {0};
 	sigset_t none;
 
+	/* Timers first: their signals may be ignored until the loop below. */
+	if (setitimer(ITIMER_REAL, &never, NULL) < 0 ||
+	    setitimer(ITIMER_VIRTUAL, &never, NULL) < 0 ||
+	    setitimer(ITIMER_PROF, &never, NULL) < 0)
+		return -errno;
 	for (int sig = 1; sig < NSIG; sig++) {
 		/* EINVAL for SIGKILL, SIGSTOP and the two that libc keeps. */
 		if (signal(sig, sig == SIGPIPE ? SIG_IGN : SIG_DFL) == SIG_ERR && errno != EINVAL)
 			return -errno;
 	}
-	if (setitimer(ITIMER_REAL, &never, NULL) < 0 ||
-	    setitimer(ITIMER_VIRTUAL, &never, NULL) < 0 ||
-	    setitimer(ITIMER_PROF, &never, NULL) < 0)
-		return -errno;
 	(void)alarm(WATCHDOG_SECONDS);	/* cannot fail; what was left is of no use */
 	sigemptyset(&none);
 	return sigprocmask(SIG_SETMASK, &none, NULL) < 0 ? -errno : 0;
