@@ -8,8 +8,11 @@
 #include <string.h>
 #include <systemd/sd-bus.h>
 
-#define MANAGER "org.freedesktop.systemd1", "/org/freedesktop/systemd1", \
-	"org.freedesktop.systemd1.Manager"
+#define SYSTEMD "org.freedesktop.systemd1"
+#define MANAGER SYSTEMD, "/org/freedesktop/systemd1", SYSTEMD ".Manager"
+
+/* A manager that takes longer for one scope has other troubles. */
+#define TIMEOUT_US UINT64_C(10000000)
 
 struct job {
 	char *path;	/* of the job we wait for; heap */
@@ -87,6 +90,45 @@ static int start_unit(sd_bus *bus, const char *unit, pid_t companion, char **ret
 	return *ret_job ? 0 : -ENOMEM;
 }
 
+/*
+ * Only the manager can say whether our unit has Delegate=yes: a user manager
+ * does not set user.delegate on its cgroups (systemd, cgroup_xattr_apply()).
+ */
+static bool unit_is_delegated(sd_bus *bus)
+{
+	auto_message sd_bus_message *reply = NULL;
+	const char *path;
+	int delegated = 0;
+
+	if (sd_bus_call_method(bus, MANAGER, "GetUnitByPID", NULL, &reply, "u",
+			       (uint32_t)getpid()) < 0 ||
+	    sd_bus_message_read(reply, "o", &path) < 0)
+		return false;
+	if (sd_bus_get_property_trivial(bus, SYSTEMD, path, SYSTEMD ".Scope", "Delegate", NULL, 'b',
+					&delegated) < 0)
+		(void)sd_bus_get_property_trivial(bus, SYSTEMD, path, SYSTEMD ".Service",
+						  "Delegate", NULL, 'b', &delegated);
+	return delegated != 0;
+}
+
+/* Until the manager says that it is done, but not for ever. */
+static int wait_for_job(sd_bus *bus, const struct job *job)
+{
+	uint64_t waited_us = 0;
+	int r = 0;
+
+	while (r >= 0 && !job->done) {
+		r = sd_bus_process(bus, NULL);
+		if (r != 0)
+			continue;
+		if (waited_us >= TIMEOUT_US)
+			return -ETIMEDOUT;
+		r = sd_bus_wait(bus, TIMEOUT_US / 10);
+		waited_us += r == 0 ? TIMEOUT_US / 10 : 0;
+	}
+	return r < 0 ? r : job->failed ? -ECANCELED : 0;
+}
+
 int scope_enter(const char *name, pid_t companion)
 {
 	auto_bus sd_bus *bus = NULL;
@@ -97,6 +139,11 @@ int scope_enter(const char *name, pid_t companion)
 	r = sd_bus_open_user(&bus);
 	if (r < 0)
 		return r;
+	r = sd_bus_set_method_call_timeout(bus, TIMEOUT_US);
+	if (r < 0)
+		return r;
+	if (unit_is_delegated(bus))
+		return 0;
 	/* Before the call, lest the signal come first. */
 	r = sd_bus_match_signal(bus, NULL, MANAGER, "JobRemoved", on_job_removed, &job);
 	if (r < 0)
@@ -106,13 +153,8 @@ int scope_enter(const char *name, pid_t companion)
 		return r;
 	(void)snprintf(unit, sizeof(unit), "nixuser-%s.scope", name);	/* sized for it */
 	r = start_unit(bus, unit, companion, &job.path);
-	while (r >= 0 && !job.done) {
-		r = sd_bus_process(bus, NULL);
-		if (r == 0)
-			r = sd_bus_wait(bus, UINT64_MAX);
-	}
+	if (r >= 0)
+		r = wait_for_job(bus, &job);
 	free(job.path);
-	if (r < 0)
-		return r;
-	return job.failed ? -ECANCELED : 0;
+	return r;
 }

@@ -14,10 +14,11 @@ bool scope_is_possible(void);
  * @name:      of the machine; the unit is "nixuser-NAME.scope"
  * @companion: another process of ours that comes along
  *
- * Returns when the manager has done it.
+ * Returns when the manager has done it; at once, if the unit that we are in has
+ * Delegate=yes already.
  *
  * Return: 0; -EEXIST if the unit is there already; -ECANCELED if the job
- * failed; -errno of sd_bus_call(3). Source: org.freedesktop.systemd1(5),
+ * failed; -ETIMEDOUT after ten seconds; -errno of sd_bus_call(3). Source: org.freedesktop.systemd1(5),
  * StartTransientUnit(); systemd.scope(5).
  */
 int scope_enter(const char *name, pid_t companion);
