@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: MIT
+"""Boots a copy of the tree in namespaces of this machine, runs a command there, and ends it."""
+
+import ctypes
+import fcntl
+import json
+import os
+import shlex
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import sys
+import threading
+
+import linux
+import machine
+import tree
+from private import world
+
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWNET = 0x40000000
+MS_SHARED = 1 << 20
+BOOT_SECONDS = 60
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "fuse", "net/tun")
+STATE = world.STATE  # where the tests look for what they may use
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def run(options):
+    """Returns the exit status of the command."""
+    directory = tree.get()
+    cache = world.Cache()
+    closures = {os.path.basename(link): cache.add(link) for link in options.closure}
+    # Everything below is undone by the end of the namespaces, so there is no cleanup code for it.
+    linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | CLONE_NEWNET)
+    linux.mount(None, "/", None, linux.MS_REC | linux.MS_PRIVATE)
+    group = make_cgroup()
+    alive, cleaner = world.start_cleaner(group)
+    root = make_root(directory)
+    console = Console(root)
+    machine.set_up(root, cache)
+    ready = notify_socket(root)
+    pid = start(root, group, console, alive)
+    status = 125
+    try:
+        exit_with_signals()
+        lab = Lab(pid, console)
+        lab.wait_for_boot(ready)
+        lab.prepare(options, closures)
+        status = lab.run(options)
+        if status != 0:
+            lab.keep_logs()
+    except (Failed, subprocess.CalledProcessError) as error:
+        print(f"labhost: {error}\n{console.text()}", file=sys.stderr)
+    finally:
+        ignore_signals()
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(alive)
+        os.waitpid(cleaner, 0)
+    return status
+
+
+def exit_with_signals():
+    def end(number, _frame):
+        sys.exit(128 + number)
+
+    for number in SIGNALS:
+        signal.signal(number, end)
+
+
+def ignore_signals():
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+class Failed(Exception):
+    """The lab host is not what it should be."""
+
+
+# ---- what PID 1 finds
+
+
+def make_cgroup():
+    """A cgroup for the machine, after putting cgroup2 where world.new_cgroup() wants it."""
+    while os.path.ismount(world.CGROUPS):
+        linux.umount(world.CGROUPS)
+    linux.mount("cgroup2", world.CGROUPS, "cgroup2", linux.MS_NOSUID | linux.MS_NODEV)
+    return world.new_cgroup()
+
+
+def make_root(lower):
+    """A copy of the tree that takes no time, and mounts as PID 1 of a real machine would find or make them.
+
+    proc and cgroup2 come later, from inside their namespaces. Nothing is mounted over parts of proc and sysfs: the
+    kernel lets no user namespace below have its own then.
+    """
+    top = tree.CACHE + "/mnt"
+    os.makedirs(top, exist_ok=True)
+    linux.tmpfs(top)
+    root = top + "/root"
+    for name in ("upper", "work", "root"):
+        os.mkdir(f"{top}/{name}")
+    linux.mount("root", root, "overlay", 0, f"lowerdir={lower},upperdir={top}/upper,workdir={top}/work")
+    linux.mount("sysfs", root + "/sys", "sysfs", linux.MS_NOSUID | linux.MS_NODEV)
+    linux.tmpfs(root + "/run")
+    linux.mount("dev", root + "/dev", "tmpfs", linux.MS_NOSUID, "mode=0755")
+    make_devices(root + "/dev")
+    return root
+
+
+def make_devices(dev):
+    """Devices of this kernel that are no hardware, with the modes that udev gives them."""
+    os.umask(0)
+    os.mkdir(dev + "/net", 0o755)
+    for name in DEVICES:
+        if os.path.exists("/dev/" + name):
+            os.mknod(f"{dev}/{name}", stat.S_IFCHR | 0o666, os.stat("/dev/" + name).st_rdev)
+    os.umask(0o022)
+    for name, target in (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
+        os.symlink(target, f"{dev}/{name}")
+    os.mkdir(dev + "/pts")
+    linux.mount("devpts", dev + "/pts", "devpts", linux.MS_NOSUID, "newinstance,ptmxmode=0666,mode=0620,gid=5")
+    os.symlink("pts/ptmx", dev + "/ptmx")
+    os.mkdir(dev + "/shm")
+    linux.tmpfs(dev + "/shm", "1777")
+
+
+def touch(path):
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
+
+
+class Console:
+    """The machine's /dev/console: a terminal whose output is kept."""
+
+    TIOCSPTLCK = 0x40045431
+    SIZE = 200_000
+
+    def __init__(self, root):
+        self.master = os.open(root + "/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        fcntl.ioctl(self.master, self.TIOCSPTLCK, struct.pack("i", 0))
+        touch(root + "/dev/console")
+        linux.bind(root + "/dev/pts/0", root + "/dev/console")  # the first of a new devpts
+        # Held open: without a reader on the other side the master says end of file.
+        self.slave = os.open(root + "/dev/console", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        self.output = b""
+
+    def start_reading(self):
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        while True:
+            self.output = (self.output + os.read(self.master, 65536))[-self.SIZE :]
+
+    def text(self):
+        return self.output.decode(errors="replace").replace("\r\n", "\n")
+
+
+def notify_socket(root):
+    os.mkdir(root + "/run/host")
+    ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    ready.bind(root + "/run/host/notify")
+    return ready
+
+
+# ---- PID 1
+
+
+def check(result, what):
+    if result != 0:
+        raise OSError(ctypes.get_errno(), f"{what}: {os.strerror(ctypes.get_errno())}")
+
+
+def start(root, group, console, alive):
+    """Starts systemd as PID 1, which dies with us. Returns its pid."""
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    linux.unshare(linux.CLONE_NEWPID)
+    parent_lives, we_live = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            linux.die_with_parent()
+            os.close(alive)
+            os.close(we_live)
+            os.read(parent_lives, 1)  # an end of file before the byte: the parent died before the line above
+            become_init(root, group, console)
+        except BaseException as error:
+            print(f"labhost: {error}", file=sys.stderr)
+        os._exit(125)
+    check(_libc.setns(own, linux.CLONE_NEWPID), "setns")  # our other children are no part of it
+    os.close(own)
+    os.close(parent_lives)
+    os.write(we_live, b"!")
+    os.close(we_live)
+    console.start_reading()
+    return pid
+
+
+def become_init(root, group, console):
+    with open(group + "/cgroup.procs", "w") as file:
+        file.write("0")
+    linux.unshare(linux.CLONE_NEWNS | CLONE_NEWCGROUP)
+    linux.mount("proc", root + "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV)
+    linux.mount("cgroup2", root + "/sys/fs/cgroup", "cgroup2", linux.MS_NOSUID | linux.MS_NODEV)
+    os.chdir(root)
+    check(_libc.pivot_root(b".", b"."), "pivot_root")
+    linux.umount(".")
+    os.chdir("/")
+    linux.mount(None, "/", None, linux.MS_REC | MS_SHARED)  # which systemd does itself, but not in a container
+    os.setsid()
+    for stream in (0, 1, 2):
+        os.dup2(console.slave, stream)
+    os.umask(0o022)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them
+        signal.signal(number, signal.SIG_DFL)
+    # "container" tells systemd not to touch what belongs to the kernel: clocks, limits of the whole system, modules.
+    environment = {"container": "labhost", "NOTIFY_SOCKET": "/run/host/notify", "TERM": "dumb"}
+    os.execve("/sbin/init", ["/sbin/init", "--show-status=yes"], environment)
+
+
+# ---- work in the booted machine
+
+
+class Lab:
+    def __init__(self, pid, console):
+        self.pid = pid
+        self.console = console
+        self.enter = ["nsenter", f"--target={pid}", "-m", "-u", "-i", "-n", "-p", "-C", "--", "env", "-i"]
+        self.enter += ["PATH=" + world.PATH, "HOME=/root", "USER=root", "LOGNAME=root", "LANG=C.UTF-8", "SYSTEMD_PAGER="]
+        self.enter += ["TERM=" + os.environ.get("TERM", "dumb")]
+
+    def call(self, *command, **how):
+        return subprocess.run([*self.enter, *command], **how)
+
+    def wait_for_boot(self, ready):
+        ready.settimeout(BOOT_SECONDS)
+        try:
+            while b"READY=1" not in ready.recv(4096):
+                pass
+        except TimeoutError:
+            raise Failed(f"it did not boot within {BOOT_SECONDS} s") from None
+        state = self.call("systemctl", "is-system-running", "--wait", stdout=subprocess.PIPE, text=True).stdout.strip()
+        if state != "running":
+            failed = self.call("systemctl", "--failed", "--plain", "--no-legend", stdout=subprocess.PIPE, text=True)
+            raise Failed(f"it is {state}: {failed.stdout.strip()}")
+
+    def prepare(self, options, closures):
+        """Installs the checkout, and gives each user his own links to the closures."""
+        script = f"""
+            mkdir -p {STATE}/locks {STATE}/root
+            echo {shlex.quote(json.dumps({"closures": closures}))} >{STATE}/world.json
+            cd {machine.SOURCE}
+        """
+        if not options.no_install:
+            owner = os.stat(tree.CHECKOUT + "/build")
+            script += f"""
+                flock build setpriv --reuid {owner.st_uid} --regid {owner.st_gid} --clear-groups \
+                    make -s -j2 PREFIX={machine.PREFIX} all
+                make -s PREFIX={machine.PREFIX} install install-caps
+            """
+        for name, *_ in world.USERS:
+            for link, path in closures.items():
+                script += f"""
+                    runuser -u {name} -- env NIX_REMOTE=daemon HOME=/home/{name} \
+                        nix-store --realise {path} --add-root /home/{name}/{link} >/dev/null & links="$links $!"
+                """
+        script += "for link in $links; do wait $link; done"
+        prepared = self.call("sh", "-ec", script, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if prepared.returncode != 0:
+            raise Failed("it could not be prepared:\n" + prepared.stdout.decode(errors="replace"))
+
+    def run(self, options):
+        command = options.command or ["/bin/bash"]
+        if options.user:
+            terminal = ["-tt"] if os.isatty(0) and os.isatty(1) else ["-T"]
+            line = [shlex.join(command)] if options.command else []
+            return self.call("ssh", *terminal, f"{options.user}@localhost", *line).returncode
+        variables = {
+            "HOME": "/root",
+            "TERM": os.environ.get("TERM", "dumb"),
+            "PATH": world.PATH,
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "NIXUSER_BOOT": machine.PREFIX + "/bin/nixuser-boot",
+            "NIXUSER_HELPER": machine.PREFIX + "/libexec/nixuser/nixuser-helper",
+            "NIXUSER_LAUNCH": machine.PREFIX + "/libexec/nixuser/nixuser-launch",
+            "NIXUSER_TEST_WORLD": STATE,
+            "NIXUSER_LABHOST": "1",
+        }
+        unit = ["systemd-run", "--quiet", "--wait", "--collect", "--service-type=exec", "--property=Delegate=yes"]
+        unit += ["--pipe", "--pty"] if os.isatty(0) and os.isatty(1) else ["--pipe"]
+        unit += ["--working-directory=" + machine.SOURCE]
+        unit += [f"--setenv={key}={value}" for key, value in variables.items()]
+        return self.call(*unit, "--", *command).returncode
+
+    def keep_logs(self):
+        """For whoever looks for the cause of a failure."""
+        directory = f"{tree.CHECKOUT}/build/labhost"
+        os.makedirs(directory, exist_ok=True)
+        with open(directory + "/journal", "wb") as file:
+            self.call("journalctl", "--no-pager", "--output=short-precise", stdout=file)
+        with open(directory + "/console", "w") as file:
+            file.write(self.console.text())
+        print(f"labhost: its journal and console are in {directory}", file=sys.stderr)

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: MIT
+"""What a lab host's administrator has set up: written into each copy of the tree before it boots."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import uuid
+
+import linux
+import tree
+from private import world
+
+SOURCE = "/usr/src/nixuser-boot"
+PREFIX = "/usr/local"
+SSH_KEY = "/root/.ssh/id_ed25519"
+
+# What a machine does for its kernel, its disks and its devices: this one has none of its own, and must not change ours.
+MASKED = """
+    dev-hugepages.mount sys-fs-fuse-connections.mount sys-kernel-config.mount sys-kernel-debug.mount
+    sys-kernel-tracing.mount proc-sys-fs-binfmt_misc.automount proc-sys-fs-binfmt_misc.mount
+    systemd-sysctl.service systemd-modules-load.service systemd-binfmt.service systemd-pstore.service
+    systemd-journald-audit.socket kmod-static-nodes.service fstrim.timer dpkg-db-backup.timer
+""".split()
+
+FILES = {
+    "/etc/hostname": "lab\n",
+    "/etc/hosts": "127.0.0.1 localhost lab\n::1 localhost lab\n",
+    "/etc/fstab": "",
+    # Empty or missing, systemd calls sync(2) for the whole kernel.
+    "/etc/machine-id": uuid.uuid4().hex + "\n",
+    "/etc/nix/nix.conf": """\
+build-users-group = nixbld
+trusted-users = root
+allowed-users = *
+substituters =
+sandbox = false
+experimental-features = nix-command
+""",
+    # Debian lets only members of a group reach the daemon; here it is everybody, as on NixOS.
+    "/etc/tmpfiles.d/nix-daemon.conf": """\
+d /nix/var/nix/daemon-socket 0755 root root
+d /nix/var/nix/gcroots/per-user 1777
+d /nix/var/nix/profiles/per-user 1777
+""",
+    "/etc/profile.d/nix.sh": "export NIX_REMOTE=daemon\n",
+    "/etc/environment": "NIX_REMOTE=daemon\n",
+    "/etc/ssh/sshd_config.d/lab.conf": f"""\
+ListenAddress 127.0.0.1
+AuthorizedKeysFile /etc/ssh/lab_keys
+UseDNS no
+PrintLastLog no
+MaxStartups 500
+PerSourcePenalties no
+""",
+    "/root/.ssh/config": f"""\
+Host localhost
+    IdentityFile {SSH_KEY}
+    StrictHostKeyChecking no
+    UserKnownHostsFile /dev/null
+    LogLevel ERROR
+""",
+}
+
+
+def set_up(root, cache):
+    for path, text in FILES.items():
+        write(root + path, text)
+    for unit in MASKED:
+        link("/dev/null", f"{root}/etc/systemd/system/{unit}")
+    link("/usr/lib/systemd/system/multi-user.target", root + "/etc/systemd/system/default.target")
+    link(
+        "/usr/lib/systemd/system/console-getty.service",
+        root + "/etc/systemd/system/getty.target.wants/console-getty.service",
+    )
+    make_key(root)
+    make_accounts(root)
+    make_nix(root + "/nix", cache)
+    copy_checkout(root + SOURCE)
+
+
+def write(path, text, mode=0o644):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w") as file:
+        file.write(text)
+        os.fchmod(file.fileno(), mode)
+
+
+def link(target, path):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if os.path.lexists(path):
+        os.unlink(path)
+    os.symlink(target, path)
+
+
+def make_key(root):
+    """Root's key opens every account: ssh is how the tests log in as somebody."""
+    os.chmod(root + "/root/.ssh", 0o700)
+    command = ["chroot", root, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", SSH_KEY]
+    subprocess.run(command, check=True)
+    shutil.copy(root + SSH_KEY + ".pub", root + "/etc/ssh/lab_keys")
+
+
+def make_accounts(root):
+    """The users of the private world, in the files of this machine; empty homes."""
+    etc = root + "/etc/"
+    users = world.USERS
+    old = [f"nixbld{number}" for number in range(1, 33)] + ["nixbld"]  # the package's: the world has its own gid
+    builders = old[:10]
+    passwd = [f"{name}:x:{uid}:{uid}::/home/{name}:/bin/bash" for name, uid, *_ in users]
+    passwd += [
+        f"{name}:x:{world.NIXBLD_GID + number}:{world.NIXBLD_GID}::/var/empty:/usr/sbin/nologin"
+        for number, name in enumerate(builders, 1)
+    ]
+    groups = [f"{name}:x:{uid}:" for name, uid, *_ in users]
+    groups += [f"nixbld:x:{world.NIXBLD_GID}:{','.join(builders)}"]
+    world.replace_entries(etc + "passwd", old, passwd)
+    world.replace_entries(etc + "group", old, groups)
+    world.replace_entries(etc + "shadow", old, [f"{name}:*:19000::::::" for name, *_ in users])
+    world.replace_entries(etc + "gshadow", old, [])
+    world.write(etc + "subuid", [f"{name}:{subuid}" for name, _, subuid, _ in users if subuid])
+    world.write(etc + "subgid", [f"{name}:{subgid}" for name, _, _, subgid in users if subgid])
+    for name, uid, *_ in users:
+        os.mkdir(f"{root}/home/{name}", 0o700)
+        os.chown(f"{root}/home/{name}", uid, uid)
+
+
+def make_nix(nix, cache):
+    """The machine's /nix: the cache's store below an overlay, and a copy of its database."""
+    below = cache.root + "/nix"
+    linux.tmpfs(nix)
+    for path in ("store", "var/nix/gcroots/auto", "var/nix/profiles/per-user", "var/nix/temproots", "var/nix/db"):
+        os.makedirs(f"{nix}/{path}")
+    fcntl.flock(cache.change, fcntl.LOCK_SH)
+    for name in os.listdir(below + "/var/nix/db"):
+        if name != "reserved":  # 8 MiB of nothing, which Nix makes again
+            shutil.copy2(f"{below}/var/nix/db/{name}", f"{nix}/var/nix/db/{name}")
+    fcntl.flock(cache.change, fcntl.LOCK_UN)
+    os.makedirs(nix + "/.overlay/upper")
+    os.mkdir(nix + "/.overlay/work")
+    os.chown(nix + "/.overlay/upper", 0, world.NIXBLD_GID)
+    os.chmod(nix + "/.overlay/upper", 0o1775)
+    layers = f"lowerdir={below}/store,upperdir={nix}/.overlay/upper,workdir={nix}/.overlay/work"
+    linux.mount("store", nix + "/store", "overlay", 0, layers)
+    linux.mount(None, nix + "/store", None, linux.MS_BIND | linux.MS_REMOUNT | world.STORE_FLAGS)
+    os.chmod(nix + "/.overlay", 0)
+
+
+def copy_checkout(target):
+    """What is tested, and the tests; but for build/, which is bound, so that it is built once."""
+    shutil.copytree(
+        tree.CHECKOUT, target, symlinks=True, ignore=shutil.ignore_patterns(".git", "build", "__pycache__")
+    )
+    build = f"{tree.CHECKOUT}/build/{tree.name()}"
+    owner = os.stat(tree.CHECKOUT)
+    for directory in (os.path.dirname(build), build):
+        if not os.path.isdir(directory):
+            os.mkdir(directory)
+            os.chown(directory, owner.st_uid, owner.st_gid)
+    os.mkdir(target + "/build")
+    linux.bind(build, target + "/build")

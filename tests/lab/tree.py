@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""The file tree of the lab host: Debian packages, installed as they are, in a directory that nobody changes.
+
+It is kept in the tests' cache under a hash of what it is made of. Everything else a lab host has is written into the
+copy that is booted (machine.py), so a change there needs no new tree.
+"""
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import linux
+
+SUITE = "trixie"
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+CACHE = os.environ.get("NIXUSER_TEST_CACHE", "/var/cache/nixuser-boot-tests")
+PREFIX = "labhost-"
+
+PACKAGES = """
+    systemd systemd-sysv libpam-systemd dbus dbus-user-session login passwd uidmap openssh-server openssh-client
+    nix-bin nix-setup-systemd
+    python3 perl procps iproute2 strace attr e2fsprogs
+""".split()
+OPTIONS = [
+    "--variant=essential",
+    '--aptopt=Acquire::Languages "none"',
+    "--dpkgopt=path-exclude=/usr/share/doc/*",
+    "--dpkgopt=path-exclude=/usr/share/man/*",
+    "--dpkgopt=path-exclude=/usr/share/info/*",
+    "--dpkgopt=path-exclude=/usr/share/locale/*",
+    "--dpkgopt=force-unsafe-io",
+]
+
+
+def packages():
+    """With what the project is built with: the programs tested are the ones built for this tree's libraries."""
+    with open(CHECKOUT + "/tests/deps") as file:
+        build = re.search(r"^build='([^']*)'", file.read(), re.M)[1].split()
+    return sorted({*PACKAGES, *build})
+
+
+def name():
+    parts = [SUITE, os.uname().machine, *OPTIONS, *packages()]
+    return PREFIX + hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def get():
+    """The tree's directory, made if it is not there. It is not removed by others while this process lives."""
+    os.makedirs(CACHE, exist_ok=True)
+    path = f"{CACHE}/{name()}"
+    lock = os.open(CACHE + "/labhost.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    if not os.path.isdir(path):
+        make(path)
+    fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_SH)
+    remove_old(path)
+    os.close(lock)
+    return path
+
+
+def make(path):
+    if not shutil.which("mmdebstrap"):
+        sys.exit("labhost: needs mmdebstrap (Debian's package of that name)")
+    if not os.path.exists(KEYRING):
+        sys.exit(f"labhost: there is no {KEYRING}: install debian-archive-keyring")
+    print(f"labhost: installing {len(packages())} packages of {SUITE} and what they need, once", file=sys.stderr)
+    new = tempfile.mkdtemp(prefix=PREFIX + "new-", dir=CACHE)
+    os.chmod(new, 0o755)
+    # In a pid namespace, so that all of it ends with us, however we end.
+    command = ["unshare", "--fork", "--pid", "--mount-proc", "--kill-child", "mmdebstrap", "--mode=root"]
+    command += ["--quiet", *OPTIONS, *proxies(), "--include=" + ",".join(packages())]
+    source = f"deb [signed-by={KEYRING}] {mirror()} {SUITE} main\n"
+    made = subprocess.run(
+        [*command, SUITE, new, "-"],
+        input=source,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        preexec_fn=linux.die_with_parent,
+    )
+    if made.returncode != 0:
+        shutil.rmtree(new)
+        sys.exit("labhost: mmdebstrap failed:\n" + made.stdout)
+    os.rename(new, path)
+
+
+def mirror():
+    """The first Debian archive in the host's apt configuration."""
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(COMPONENT) $(ORIGIN)/$(LABEL)"]
+    for line in subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines():
+        uri, component, origin = line.split(" ", 2)
+        if (component, origin) == ("main", "Debian/Debian"):
+            return uri
+    sys.exit("labhost: the host's apt names no Debian archive; is 'apt-get update' wanting?")
+
+
+def proxies():
+    """The host's way to the mirror: mmdebstrap's apt does not read the host's configuration."""
+    dump = subprocess.run(["apt-config", "dump"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return ["--aptopt=" + line for line in re.findall(r"^(Acquire::https?::proxy\S* .*);$", dump, re.M | re.I)]
+
+
+def remove_old(current):
+    """Trees of former lists, and what an interrupted make() has left, unless somebody works on them."""
+    for entry in os.listdir(CACHE):
+        path = f"{CACHE}/{entry}"
+        if entry.startswith(PREFIX) and path != current and os.path.isdir(path):
+            directory = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path)
+            except BlockingIOError:
+                pass
+            os.close(directory)
