@@ -5,11 +5,12 @@
  *  1. Which closure, can it boot, as what machine? request.c, closure.c, plan.h.
  *  2. Lock the machine's runtime directory (machine.c); for a closure that is
  *     named by its store path, make a gc root in it (ownroot.c).
- *  3. Start nixuser-helper and nixuser-launch: start.c. While they work: ask the
- *     daemon for a temporary root (pin.c), find or make a delegated cgroup
- *     (footprint.c, cgroup.c, scope.c), send nixuser-launch the plan.
+ *  3. Start nixuser-helper and nixuser-launch: start.c. While they work: find or
+ *     make a delegated cgroup (footprint.c, cgroup.c, scope.c), send
+ *     nixuser-launch the plan.
  *  4. Receive the namespaces and the console from the helper; pass the former on.
- *  5. Carry the console until the machine ends: supervise.c, terminal.c.
+ *  5. Carry the console until the machine ends: supervise.c, terminal.c. As soon
+ *     as it runs, ask the nix daemon for a temporary root of its closure: pin.c.
  *  6. Leave nothing behind, and return its exit status.
  *
  * It is the caller's own process: no capability, no privilege, in the host's
@@ -22,7 +23,6 @@
 #include "machine.h"
 #include "options.h"
 #include "ownroot.h"
-#include "pin.h"
 #include "plan.h"
 #include "request.h"
 #include "start.h"
@@ -71,16 +71,13 @@ static int make_notify_socket(void)
 	return fd;
 }
 
-/* @r: of pin_start() or pin_finish(). Returns an exit status, EX_OK for a closure that stays. */
-static int check_pin(int r, const struct closure *closure)
+/* @r: of pin_start() or pin_finish(). Returns an exit status. */
+static int explain_pin(int r, const struct plan *plan)
 {
-	if (r == -ENOENT) {
-		warnx("%s is not valid in Nix's database; 'nix-store --verify' the store",
-		      closure->toplevel);
-		return EX_DATAERR;
-	}
-	return r < 0 ? words_warn(EX_UNAVAILABLE, r, "get a temporary root from the nix daemon")
-		     : EX_OK;
+	if (r != -ENOENT)
+		return words_warn(EX_UNAVAILABLE, r, "get a temporary root from the nix daemon");
+	warnx("%s is not valid in Nix's database; 'nix-store --verify' the store", plan->toplevel);
+	return EX_DATAERR;
 }
 
 /* Stage 5, when the namespaces are there. Returns the exit status. */
@@ -90,8 +87,8 @@ static int run(const struct options *options, const struct plan *plan, struct st
 {
 	struct terminal terminal = {.master_fd = -1};
 	const struct supervision supervision = {
-		.options = options, .name = plan->name, .terminal = &terminal,
-		.sock = start->launch_sock, .notify_fd = notify_fd,
+		.options = options, .name = plan->name, .toplevel = plan->toplevel,
+		.terminal = &terminal, .sock = start->launch_sock, .notify_fd = notify_fd,
 	};
 	enum supervision_end end = SUPERVISION_ABANDONED;
 	int status = EX_OK, launched;
@@ -111,6 +108,8 @@ static int run(const struct options *options, const struct plan *plan, struct st
 	launched = words_status(start_release(start), LAUNCH_PATH);
 	if (end == SUPERVISION_ENDED)
 		return status;
+	if (end == SUPERVISION_UNPINNED)
+		return explain_pin(status, plan);
 	if (r >= 0 && launched == EX_SOFTWARE)
 		warnx("nixuser-launch was killed, and machine '%s' with it", plan->name);
 	footprint_empty_as_root(footprint, namespaces->userns_fd);
@@ -155,7 +154,7 @@ static int boot(const struct options *options, const struct closure *closure,
 {
 	struct namespaces namespaces;
 	struct start start = {0};
-	int pin_fd, notify_fd, status, r;
+	int notify_fd, status, r;
 
 	r = start_programs(closure->link, &start);
 	if (r < 0) {
@@ -163,14 +162,11 @@ static int boot(const struct options *options, const struct closure *closure,
 		return status != EX_OK ? words_status(status, HELPER_PATH)
 			: words_warn(EX_OSERR, r, "start nixuser-helper and nixuser-launch");
 	}
-	r = pin_start(closure->toplevel, &pin_fd);
 	status = prepare(plan, &start, footprint, &notify_fd);
 	options_tell(options, "cgroup and runtime directory %s made", plan->runtime_path);
 	if (status == EX_OK)
 		status = receive(&start, closure, &namespaces);
 	options_tell(options, "namespaces and console made");
-	if (status == EX_OK)
-		status = check_pin(r < 0 ? r : pin_finish(pin_fd), closure);
 	if (status == EX_OK)
 		return run(options, plan, &start, footprint, &namespaces, notify_fd);
 	auto_close_fd(&start.helper_sock);

@@ -162,8 +162,6 @@ int pin_finish(int fd)
 	uint64_t magic, version, rooted, valid;
 	int r;
 
-	if (fd < 0)
-		return 0;
 	r = get_number(fd, &magic);
 	if (r < 0)
 		return r;

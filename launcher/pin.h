@@ -9,10 +9,12 @@
  * @ret_fd:   the connection: as long as it is open, the root lasts; -1 if no
  *            daemon listens
  *
- * The daemon's answer takes longer than a whole start; so the request is one
- * write now, and pin_finish() reads the answers when all else is ready. An
- * O_PATH descriptor of the toplevel, held already, protects it from
- * collections that begin later; this one from those that run already.
+ * The daemon forks, and its answer takes longer than a whole start; so this is
+ * one write, when the machine runs already, and pin_finish() reads the answers
+ * when they are there. Until then the closure is kept by the gc root that
+ * nixuser-helper has checked, and by an O_PATH descriptor of the toplevel held
+ * since before: a collector reads /proc/PID/fd. The temporary root goes on when
+ * the user removes his link, and with a daemon that cannot read our descriptors.
  *
  * Return: 0, also without a daemon; -errno of socket(2), connect(2), write(2).
  * Source: Nix, src/libstore/worker-protocol.hh; protocol 1.21.
@@ -21,7 +23,7 @@ int pin_start(const char *toplevel, int *ret_fd);
 
 /**
  * pin_finish() - read the answers: is the root taken, is the path valid?
- * @fd: from pin_start(); -1 is no daemon, and fine
+ * @fd: from pin_start(), readable
  *
  * Return: 0; -ENOENT if the daemon says that the path is not valid; -EACCES if
  * it refuses us; -EPROTO for an answer that makes no sense; -ETIMEDOUT after 30

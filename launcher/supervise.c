@@ -3,6 +3,7 @@
 
 #include "auto.h"
 #include "fdpass.h"
+#include "pin.h"
 
 #include <err.h>
 #include <errno.h>
@@ -24,6 +25,8 @@ struct loop {
 	pid_t pid;		/* of PID 1; 0 until it runs */
 	int pidfd;
 	bool stopping;
+	int pin_fd;		/* the temporary root, as long as it is open; -1 without a daemon */
+	int pin_error;		/* -errno, if there is none that holds */
 	struct report end;	/* kind is 0 until it has ended */
 };
 
@@ -112,6 +115,34 @@ static void on_hangup(void *data)
 		request_stop(loop);
 }
 
+static void unpinned(struct loop *loop, int r)
+{
+	loop->pin_error = r;
+	kill_machine(loop);
+}
+
+static int on_pinned(sd_event_source *source, int fd, uint32_t revents, void *data)
+{
+	struct loop *loop = data;
+	int r = pin_finish(fd);
+
+	(void)revents;
+	if (r < 0)
+		unpinned(loop, r);
+	/* Nothing more comes; the connection stays. */
+	return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+}
+
+static void pin(struct loop *loop)
+{
+	int r = pin_start(loop->s->toplevel, &loop->pin_fd);
+
+	if (r >= 0 && loop->pin_fd >= 0)
+		r = sd_event_add_io(loop->event, NULL, loop->pin_fd, EPOLLIN, on_pinned, loop);
+	if (r < 0)
+		unpinned(loop, r);
+}
+
 static int on_report(sd_event_source *source, int fd, uint32_t revents, void *data)
 {
 	struct loop *loop = data;
@@ -126,6 +157,7 @@ static int on_report(sd_event_source *source, int fd, uint32_t revents, void *da
 		loop->pid = report.pid;
 		loop->pidfd = pidfd;
 		options_tell(loop->s->options, "PID 1 runs, as pid %d of the host", report.pid);
+		pin(loop);
 		if (loop->stopping)
 			send_signal(loop, SIGRTMIN + 3);
 		return 0;
@@ -218,9 +250,18 @@ static int attach(struct loop *loop)
 	return r;
 }
 
+static void judge(const struct loop *loop, int *ret_status, enum supervision_end *ret_end)
+{
+	*ret_end = SUPERVISION_ABANDONED;
+	if (loop->end.kind != REPORT_ENDED)
+		return;
+	*ret_end = loop->pin_error < 0 ? SUPERVISION_UNPINNED : SUPERVISION_ENDED;
+	*ret_status = loop->pin_error < 0 ? loop->pin_error : exit_status(loop->s, &loop->end);
+}
+
 int supervise(const struct supervision *s, int *ret_status, enum supervision_end *ret_end)
 {
-	struct loop loop = {.s = s, .pidfd = -1};
+	struct loop loop = {.s = s, .pidfd = -1, .pin_fd = -1};
 	int r = sd_event_new(&loop.event);
 
 	if (r >= 0)
@@ -231,11 +272,10 @@ int supervise(const struct supervision *s, int *ret_status, enum supervision_end
 	if (r < 0)
 		send_signal(&loop, SIGKILL);
 	auto_close_fd(&loop.pidfd);
+	auto_close_fd(&loop.pin_fd);
 	if (r < 0)
 		return r;
-	*ret_end = loop.end.kind == REPORT_ENDED ? SUPERVISION_ENDED : SUPERVISION_ABANDONED;
 	terminal_close(s->terminal);	/* before words go to it */
-	if (*ret_end == SUPERVISION_ENDED)
-		*ret_status = exit_status(s, &loop.end);
+	judge(&loop, ret_status, ret_end);
 	return 0;
 }

@@ -12,6 +12,7 @@ struct supervision {
 	const struct options *options;
 	const char *name;
 	struct terminal *terminal;
+	const char *toplevel;	/* to be pinned, as soon as it runs */
 	int sock;		/* to nixuser-launch; its plan has been sent */
 	int notify_fd;		/* what PID 1 says: sd_notify(3) */
 };
@@ -19,6 +20,7 @@ struct supervision {
 enum supervision_end {
 	SUPERVISION_ENDED,	/* the machine has, by itself or as asked */
 	SUPERVISION_ABANDONED,	/* nixuser-launch has, without a word: clean up */
+	SUPERVISION_UNPINNED,	/* the machine was killed: its closure may be collected */
 };
 
 /**
@@ -33,8 +35,9 @@ void supervise_prepare_signals(void);
  * supervise() - carry the console, pass on readiness and requests, until it ends
  * @s:          borrowed
  * @ret_status: for SUPERVISION_ENDED: the exit status of the machine: its own; 0
- *              for a poweroff; 133 for a reboot; 128 and the signal that killed it
- * @ret_end:    which of the two it was
+ *              for a poweroff; 133 for a reboot; 128 and the signal that killed
+ *              it. For SUPERVISION_UNPINNED: -errno of pin_start() or pin_finish()
+ * @ret_end:    which of them it was
  *
  * SIGTERM, SIGINT and SIGHUP ask the machine to power off (SIGRTMIN+3 to PID 1);
  * the second one, the timeout and ^]^]^] kill it.

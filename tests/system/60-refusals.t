@@ -251,7 +251,9 @@ def foreign_paths():
         """Makes a directory in the store behind Nix's back, as root."""
         path = f"/nix/store/{'1' * 32}-{name}"
         script = f"""mount -o remount,rw,bind /nix/store
-                     cp -r {TRIVIAL} {path}; chown {owner} {path}; chmod {mode:o} {path}"""
+                     cp -r {TRIVIAL} {path}; chmod u+w {path} {path}/init
+                     sed -i 's/^exit.*/read forever/' {path}/init
+                     chmod 555 {path}/init; chown {owner} {path}; chmod {mode:o} {path}"""
         subprocess.run(["unshare", "-m", "sh", "-ec", script], check=True)
         tap.cleanup(subprocess.run, ["unshare", "-m", "sh", "-c", f"mount -o remount,rw,bind /nix/store; rm -r {path}"])
         return path
@@ -263,6 +265,7 @@ def foreign_paths():
         registered(alice.home + "/changed")
         os.unlink(alice.home + "/changed")
         link("changed", os.readlink(alice.home + "/unknown"))
+        # It runs already when the daemon says so, and is killed.
         refused("an unknown path, registered", lab.REFUSED, "not valid", "changed")
         for name, words, how in (("carols", "belong", {"owner": carol.uid}), ("writable", "writable", {"mode": 0o777})):
             link(name, plant(name, **how))
