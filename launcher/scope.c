@@ -43,7 +43,33 @@ bool scope_is_possible(void)
 	if (!dir)
 		return false;
 	(void)snprintf(path, sizeof(path), "%s/bus", dir);	/* cut off, it does not exist */
+	if (access(path, R_OK | W_OK) == 0)
+		return true;
+	(void)snprintf(path, sizeof(path), "%s/systemd/private", dir);
 	return access(path, R_OK | W_OK) == 0;
+}
+
+/* Without dbus-user-session there is the manager's own socket, as for systemctl --user. */
+static int open_manager(sd_bus **ret)
+{
+	auto_bus sd_bus *bus = NULL;
+	const char *dir = getenv("XDG_RUNTIME_DIR");
+	char address[4096];
+	int r = sd_bus_open_user(ret);
+
+	if (r >= 0 || !dir)
+		return r;
+	(void)snprintf(address, sizeof(address), "unix:path=%s/systemd/private", dir);
+	r = sd_bus_new(&bus);
+	if (r >= 0)
+		r = sd_bus_set_address(bus, address);
+	if (r >= 0)
+		r = sd_bus_start(bus);
+	if (r < 0)
+		return r;
+	*ret = bus;
+	bus = NULL;
+	return 0;
 }
 
 static int on_job_removed(sd_bus_message *m, void *data, sd_bus_error *error)
@@ -136,7 +162,7 @@ int scope_enter(const char *name, pid_t companion)
 	char unit[128];	/* a name has at most 64 characters */
 	int r;
 
-	r = sd_bus_open_user(&bus);
+	r = open_manager(&bus);
 	if (r < 0)
 		return r;
 	r = sd_bus_set_method_call_timeout(bus, TIMEOUT_US);
