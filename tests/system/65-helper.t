@@ -325,7 +325,19 @@ class Trace:
     def _of(self, pid):
         """The calls of one process; a call that a signal made start again counts once."""
         calls = [call for call in self.calls if call.pid == pid and call.name != "restart_syscall"]
-        return [call for call in calls if "ERESTART" not in call.result or call.name == "poll"]
+        calls = [call for call in calls if "ERESTART" not in call.result or call.name == "poll"]
+        return list(self._without_abort_lock(calls))
+
+    @staticmethod
+    def _without_abort_lock(calls):
+        """glibc 2.41 blocks all signals for the time of a fork, and of a sigaction of SIGABRT; not in 2.36."""
+        first = next((call.name for call in calls if call.name != "set_robust_list"), "")
+        blocked = first == "rt_sigprocmask"  # a child starts with them blocked
+        for call in calls:
+            if call.name == "rt_sigprocmask" and (blocked or call.args.startswith("SIG_BLOCK, ~[]")):
+                blocked = not blocked
+            else:
+                yield call
 
     def _child(self, name):
         for call in self.main:
