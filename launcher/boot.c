@@ -9,8 +9,8 @@
  *     make a delegated cgroup (footprint.c, cgroup.c, scope.c), send
  *     nixuser-launch the plan.
  *  4. Receive the namespaces and the console from the helper; pass the former on.
- *  5. Carry the console until the machine ends: supervise.c, terminal.c. As soon
- *     as it runs, ask the nix daemon for a temporary root of its closure: pin.c.
+ *  5. Carry the console until the machine ends: supervise.c, terminal.c. Soon
+ *     after it runs, ask the nix daemon for a temporary root of its closure: pin.c.
  *  6. Leave nothing behind, and return its exit status.
  *
  * It is the caller's own process: no capability, no privilege, in the host's
@@ -105,6 +105,7 @@ static int run(const struct options *options, const struct plan *plan, struct st
 	if (r < 0)
 		status = words_warn(EX_OSERR, r, "run the machine");
 
+	(void)start_reap(start->helper_pid);	/* it has done its work */
 	launched = words_status(start_release(start), LAUNCH_PATH);
 	if (end == SUPERVISION_ENDED)
 		return status;
@@ -116,16 +117,21 @@ static int run(const struct options *options, const struct plan *plan, struct st
 	return r < 0 ? status : launched == EX_OK ? EX_SOFTWARE : launched;
 }
 
-/* The helper's part of stage 4. Returns an exit status, EX_OK with @ret. */
+/*
+ * The helper's part of stage 4. Returns an exit status, EX_OK with @ret; its own
+ * end, which nobody has to wait for then, is reaped in run().
+ */
 static int receive(const struct start *start, const struct closure *closure,
 		   struct namespaces *ret)
 {
-	int r = start_receive(start, closure, ret);
-	int helped = words_status(start_reap(start->helper_pid), HELPER_PATH);
+	int r = start_receive(start, closure, ret), helped;
 
+	if (r == 0)
+		return EX_OK;
+	helped = words_status(start_reap(start->helper_pid), HELPER_PATH);
 	if (r == -EPIPE)	/* it has said why */
 		return helped == EX_OK ? EX_SOFTWARE : helped;
-	return r < 0 ? words_warn(EX_OSERR, r, "get the namespaces from nixuser-helper") : EX_OK;
+	return words_warn(EX_OSERR, r, "get the namespaces from nixuser-helper");
 }
 
 /* The end of stage 3: a cgroup, and the plan to nixuser-launch. */

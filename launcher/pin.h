@@ -9,9 +9,9 @@
  * @ret_fd:   the connection: as long as it is open, the root lasts; -1 if no
  *            daemon listens
  *
- * The daemon forks, and its answer takes longer than a whole start; so this is
- * one write, when the machine runs already, and pin_finish() reads the answers
- * when they are there. Until then the closure is kept by the gc root that
+ * The daemon forks, and its answer takes as long as a whole start; so this is one
+ * write, when the machine has been running for a while, and pin_finish() reads the
+ * answers when they are there. Until then the closure is kept by the gc root that
  * nixuser-helper has checked, and by an O_PATH descriptor of the toplevel held
  * since before: a collector reads /proc/PID/fd. The temporary root goes on when
  * the user removes his link, and with a daemon that cannot read our descriptors.

@@ -17,6 +17,8 @@
 #include <time.h>
 
 #define EXIT_REBOOT 133
+/* A machine that has ended before needs no temporary root. */
+#define PIN_DELAY_US UINT64_C(100000)
 
 /* State of the loop. */
 struct loop {
@@ -133,12 +135,26 @@ static int on_pinned(sd_event_source *source, int fd, uint32_t revents, void *da
 	return sd_event_source_set_enabled(source, SD_EVENT_OFF);
 }
 
-static void pin(struct loop *loop)
+static int on_pin_time(sd_event_source *source, uint64_t usec, void *data)
 {
+	struct loop *loop = data;
 	int r = pin_start(loop->s->toplevel, &loop->pin_fd);
 
+	(void)source;
+	(void)usec;
 	if (r >= 0 && loop->pin_fd >= 0)
 		r = sd_event_add_io(loop->event, NULL, loop->pin_fd, EPOLLIN, on_pinned, loop);
+	if (r < 0)
+		unpinned(loop, r);
+	return 0;
+}
+
+/* A little later: the daemon's work is not to slow down the start. */
+static void pin(struct loop *loop)
+{
+	int r = sd_event_add_time_relative(loop->event, NULL, CLOCK_MONOTONIC, PIN_DELAY_US, 0,
+					   on_pin_time, loop);
+
 	if (r < 0)
 		unpinned(loop, r);
 }

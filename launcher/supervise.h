@@ -12,7 +12,7 @@ struct supervision {
 	const struct options *options;
 	const char *name;
 	struct terminal *terminal;
-	const char *toplevel;	/* to be pinned, as soon as it runs */
+	const char *toplevel;	/* to be pinned, when it runs */
 	int sock;		/* to nixuser-launch; its plan has been sent */
 	int notify_fd;		/* what PID 1 says: sd_notify(3) */
 };

@@ -535,7 +535,9 @@ def daemon():
             server.accept()[0].close()
     tap.cleanup(os.waitpid, child, 0)
     tap.cleanup(os.kill, child, signal.SIGKILL)
-    refused("a daemon that hangs up", lab.UNAVAILABLE, "daemon", "trivial", as_root=rude)
+    # A machine that ends at once does not need it; one that stays is not left unpinned.
+    lab.probe(alice, "stays", "read forever")
+    refused("a daemon that hangs up", lab.UNAVAILABLE, "daemon", "stays", as_root=rude)
 
 
 @tap.case("limits", timeout=60)
