@@ -55,7 +55,7 @@ helper_SRC := helper/main.c helper/lookup.c helper/gcroot.c helper/storepath.c \
 	common/fdpass.c
 boot_SRC := launcher/boot.c launcher/options.c launcher/request.c launcher/footprint.c launcher/words.c launcher/closure.c launcher/pin.c \
 	launcher/ownroot.c launcher/machine.c launcher/cgroup.c launcher/scope.c launcher/terminal.c \
-	launcher/supervise.c launcher/plan.c launcher/cleanup.c launcher/start.c launcher/dryrun.c launcher/mounts.c \
+	launcher/supervise.c launcher/plan.c launcher/cleanup.c launcher/start.c launcher/dryrun.c launcher/mounts.c launcher/trim.c \
 	common/fdpass.c
 launch_SRC := launcher/launch.c launcher/root.c launcher/payload.c launcher/mounts.c launcher/plan.c \
 	launcher/cleanup.c common/fdpass.c

@@ -4,6 +4,7 @@
 #include "auto.h"
 #include "fdpass.h"
 #include "pin.h"
+#include "trim.h"
 
 #include <err.h>
 #include <errno.h>
@@ -17,8 +18,8 @@
 #include <time.h>
 
 #define EXIT_REBOOT 133
-/* A machine that has ended before needs no temporary root. */
-#define PIN_DELAY_US UINT64_C(100000)
+/* A machine that has ended before needs neither a temporary root nor less memory. */
+#define SETTLE_US UINT64_C(100000)
 
 /* State of the loop. */
 struct loop {
@@ -135,13 +136,15 @@ static int on_pinned(sd_event_source *source, int fd, uint32_t revents, void *da
 	return sd_event_source_set_enabled(source, SD_EVENT_OFF);
 }
 
-static int on_pin_time(sd_event_source *source, uint64_t usec, void *data)
+/* The start is over: what it must not wait for. */
+static int on_settled(sd_event_source *source, uint64_t usec, void *data)
 {
 	struct loop *loop = data;
 	int r = pin_start(loop->s->toplevel, &loop->pin_fd);
 
 	(void)source;
 	(void)usec;
+	trim_code();
 	if (r >= 0 && loop->pin_fd >= 0)
 		r = sd_event_add_io(loop->event, NULL, loop->pin_fd, EPOLLIN, on_pinned, loop);
 	if (r < 0)
@@ -149,11 +152,10 @@ static int on_pin_time(sd_event_source *source, uint64_t usec, void *data)
 	return 0;
 }
 
-/* A little later: the daemon's work is not to slow down the start. */
-static void pin(struct loop *loop)
+static void settle_later(struct loop *loop)
 {
-	int r = sd_event_add_time_relative(loop->event, NULL, CLOCK_MONOTONIC, PIN_DELAY_US, 0,
-					   on_pin_time, loop);
+	int r = sd_event_add_time_relative(loop->event, NULL, CLOCK_MONOTONIC, SETTLE_US, 0,
+					   on_settled, loop);
 
 	if (r < 0)
 		unpinned(loop, r);
@@ -173,7 +175,7 @@ static int on_report(sd_event_source *source, int fd, uint32_t revents, void *da
 		loop->pid = report.pid;
 		loop->pidfd = pidfd;
 		options_tell(loop->s->options, "PID 1 runs, as pid %d of the host", report.pid);
-		pin(loop);
+		settle_later(loop);
 		if (loop->stopping)
 			send_signal(loop, SIGRTMIN + 3);
 		return 0;
@@ -198,6 +200,7 @@ static void handle_variable(struct loop *loop, const char *variable)
 		return;
 	options_tell(loop->s->options, "ready");
 	(void)sd_notify(0, "READY=1");	/* nobody may be listening */
+	trim_code();	/* from here on there is little to do */
 }
 
 /* Only PID 1 is believed, by the credentials the kernel adds. */
