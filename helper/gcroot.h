@@ -20,7 +20,8 @@
  *
  * MUST, each with a test of the same number:
  *  G1 @link is absolute, without ".", ".." and empty parts.
- *  G2 it does not stand in proc; every directory above it belongs to root or the caller, is no symlink, and
+ *  G2 it does not stand in proc; every directory above it belongs to root or the
+ *     caller, is no symlink, and
  *     is writable by nobody else unless sticky.
  *  G3 the link is a symlink that belongs to the caller.
  *  G4 it is read once; its text is exactly STORE_DIR "/" and a base name.

@@ -6,7 +6,8 @@
 #include <sysexits.h>
 
 #define ADD_ROOT "make one with 'nix-store --realise PATH --add-root LINK'"
-#define ASK_ADMIN "ask the administrator for 65536 uids and gids ('usermod --add-subuids --add-subgids')"
+#define ASK_ADMIN \
+	"ask the administrator for 65536 uids and gids ('usermod --add-subuids --add-subgids')"
 #define SETCAP "'setcap cap_setgid,cap_setuid=p' on nixuser-helper"
 
 /* X(NAME, EXIT STATUS, SENTENCE): the one list that enum, words and statuses are made from. */
@@ -61,7 +62,8 @@
 	X(PATH_FILE, EX_DATAERR, \
 	  "the store path is a file, not a NixOS system; build config.system.build.toplevel") \
 	X(PATH_OWNER, EX_DATAERR, \
-	  "the store path does not belong to the owner of the store; ask the administrator to mend the store") \
+	  "the store path does not belong to the owner of the store; " \
+	  "ask the administrator to mend the store") \
 	X(PATH_WRITABLE, EX_DATAERR, \
 	  "the store path is writable by others; ask the administrator to mend the store") \
 	X(PATH_DEVICE, EX_DATAERR, \

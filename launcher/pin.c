@@ -27,7 +27,7 @@
 #define STDERR_NEXT UINT64_C(0x6f6c6d67)
 #define STDERR_ERROR UINT64_C(0x63787470)
 
-/* Everything is a 64-bit little-endian number, or bytes padded to eight with their length before. */
+/* Everything is a 64-bit little-endian number, or a length and bytes padded to eight. */
 struct message {
 	unsigned char buf[PATH_MAX * 2 + 256];
 	size_t len;

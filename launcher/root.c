@@ -104,8 +104,10 @@ static int link_devices(const struct machine *machine)
 	}
 	if (mkdir("dev/pts", 0755) < 0 || mkdir("dev/shm", 0755) < 0)
 		return -errno;
-	return move_mount(machine->ns_fds[WORD_DEVPTS_FD], "", AT_FDCWD, "dev/pts", MOVE_MOUNT_F_EMPTY_PATH) < 0
-		       ? -errno : 0;
+	if (move_mount(machine->ns_fds[WORD_DEVPTS_FD], "", AT_FDCWD, "dev/pts",
+		       MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return -errno;
+	return 0;
 }
 
 /*

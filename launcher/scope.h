@@ -18,7 +18,8 @@ bool scope_is_possible(void);
  * Delegate=yes already.
  *
  * Return: 0; -EEXIST if the unit is there already; -ECANCELED if the job
- * failed; -ETIMEDOUT after ten seconds; -errno of sd_bus_call(3). Source: org.freedesktop.systemd1(5),
+ * failed; -ETIMEDOUT after ten seconds; -errno of sd_bus_call(3).
+ * Source: org.freedesktop.systemd1(5),
  * StartTransientUnit(); systemd.scope(5).
  */
 int scope_enter(const char *name, pid_t companion);
