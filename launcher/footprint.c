@@ -41,7 +41,7 @@ void footprint_lock(struct plan *plan, struct footprint *ret)
  *
  * Return: a descriptor, or -EX_... when it has said what is missing.
  */
-static int find_cgroup(const struct plan *plan, pid_t launch_pid)
+static int find_cgroup(const struct plan *plan, pid_t launch_pid, sd_bus **ret_bus)
 {
 	auto_close int own_fd = cgroup_open_own();
 	int r;
@@ -50,7 +50,7 @@ static int find_cgroup(const struct plan *plan, pid_t launch_pid)
 		return -words_warn(EX_UNAVAILABLE, own_fd,
 				   "find our cgroup: cgroup v2 must be mounted on /sys/fs/cgroup");
 	if (!cgroup_is_delegated(own_fd) && scope_is_possible()) {
-		r = scope_enter(plan->name, launch_pid);
+		r = scope_enter(plan->name, launch_pid, ret_bus);
 		if (r < 0 && !cgroup_is_writable(own_fd))
 			return -words_warn(EX_UNAVAILABLE, r,
 					   "get a scope from the user manager; try 'systemd-run "
@@ -71,7 +71,7 @@ static int find_cgroup(const struct plan *plan, pid_t launch_pid)
 
 int footprint_make_cgroup(const struct plan *plan, pid_t launch_pid, struct footprint *footprint)
 {
-	auto_close int own_fd = find_cgroup(plan, launch_pid);
+	auto_close int own_fd = find_cgroup(plan, launch_pid, &footprint->bus);
 
 	if (own_fd < 0)
 		return -own_fd;

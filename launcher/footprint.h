@@ -6,11 +6,14 @@
 #include "machine.h"
 #include "plan.h"
 
+#include <systemd/sd-bus.h>
+
 #include <sys/types.h>
 
 struct footprint {
 	struct runtime runtime;
 	int cgroup_fd;	/* "nixuser-NAME" */
+	sd_bus *bus;	/* to the manager of our scope, if it made one */
 };
 
 /**

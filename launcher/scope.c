@@ -92,18 +92,32 @@ static int on_job_removed(sd_bus_message *m, void *data, sd_bus_error *error)
 static int start_unit(sd_bus *bus, const char *unit, pid_t companion, char **ret_job)
 {
 	auto_message sd_bus_message *m = NULL, *reply = NULL;
-	const char *path;
+	const char *path, *name;
+	bool controlled;
 	int r;
 
 	r = sd_bus_message_new_method_call(bus, &m, MANAGER, "StartTransientUnit");
 	if (r < 0)
 		return r;
-	r = sd_bus_message_append(m, "ssa(sv)a(sa(sv))", unit, "fail", 4,
+	/* Without a bus there is no name that the manager could call us by. */
+	controlled = sd_bus_get_unique_name(bus, &name) >= 0;
+	r = sd_bus_message_append(m, "ss", unit, "fail");
+	if (r >= 0)
+		r = sd_bus_message_open_container(m, 'a', "(sv)");
+	if (r >= 0 && controlled)
+		r = sd_bus_message_append(m, "(sv)(sv)", "Controller", "s", name,
+					  "After", "as", 1, "dbus.service");
+	if (r < 0)
+		return r;
+	r = sd_bus_message_append(m, "(sv)(sv)(sv)(sv)",
 				  "Description", "s", "NixOS machine of nixuser-boot",
 				  "Delegate", "b", 1,
 				  "CollectMode", "s", "inactive-or-failed",
-				  "PIDs", "au", 2, (uint32_t)getpid(), (uint32_t)companion,
-				  0);
+				  "PIDs", "au", 2, (uint32_t)getpid(), (uint32_t)companion);
+	if (r >= 0)
+		r = sd_bus_message_close_container(m);
+	if (r >= 0)
+		r = sd_bus_message_append(m, "a(sa(sv))", 0);
 	if (r < 0)
 		return r;
 	r = sd_bus_call(bus, m, 0, NULL, &reply);
@@ -155,10 +169,11 @@ static int wait_for_job(sd_bus *bus, const struct job *job)
 	return r < 0 ? r : job->failed ? -ECANCELED : 0;
 }
 
-int scope_enter(const char *name, pid_t companion)
+int scope_enter(const char *name, pid_t companion, sd_bus **ret_bus)
 {
 	auto_bus sd_bus *bus = NULL;
 	struct job job = {0};
+	sd_bus_slot *slot;
 	char unit[128];	/* a name has at most 64 characters */
 	int r;
 
@@ -171,7 +186,7 @@ int scope_enter(const char *name, pid_t companion)
 	if (unit_is_delegated(bus))
 		return 0;
 	/* Before the call, lest the signal come first. */
-	r = sd_bus_match_signal(bus, NULL, MANAGER, "JobRemoved", on_job_removed, &job);
+	r = sd_bus_match_signal(bus, &slot, MANAGER, "JobRemoved", on_job_removed, &job);
 	if (r < 0)
 		return r;
 	r = sd_bus_call_method(bus, MANAGER, "Subscribe", NULL, NULL, NULL);
@@ -181,6 +196,19 @@ int scope_enter(const char *name, pid_t companion)
 	r = start_unit(bus, unit, companion, &job.path);
 	if (r >= 0)
 		r = wait_for_job(bus, &job);
+	sd_bus_slot_unref(slot);
 	free(job.path);
+	if (r >= 0) {
+		*ret_bus = bus;
+		bus = NULL;
+	}
 	return r;
+}
+
+int scope_watch(sd_bus *bus, sd_event *event, sd_bus_message_handler_t on_stop, void *data)
+{
+	int r = sd_bus_match_signal(bus, NULL, SYSTEMD, NULL, SYSTEMD ".Scope",
+				    "RequestStop", on_stop, data);
+
+	return r < 0 ? r : sd_bus_attach_event(bus, event, SD_EVENT_PRIORITY_NORMAL);
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <systemd/sd-bus.h>
 #include <sys/types.h>
 
 /* scope_is_possible() - is there a user bus at all? Cheap: one access(2). */
@@ -13,6 +14,8 @@ bool scope_is_possible(void);
  * scope_enter() - have the user manager put us into a scope of our own
  * @name:      of the machine; the unit is "nixuser-NAME.scope"
  * @companion: another process of ours that comes along
+ * @ret_bus:   to the manager, for scope_watch(); the caller's; untouched if no
+ *             scope was made
  *
  * Returns when the manager has done it; at once, if the unit that we are in has
  * Delegate=yes already.
@@ -22,4 +25,16 @@ bool scope_is_possible(void);
  * Source: org.freedesktop.systemd1(5),
  * StartTransientUnit(); systemd.scope(5).
  */
-int scope_enter(const char *name, pid_t companion);
+int scope_enter(const char *name, pid_t companion, sd_bus **ret_bus);
+
+/**
+ * scope_watch() - hear of it when the manager wants our scope to stop
+ * @bus: from scope_enter()
+ *
+ * We are its controller, so the manager asks us first, instead of sending SIGTERM
+ * to all processes of the machine at once. Kept until the process ends.
+ *
+ * Return: 0, -errno of sd_bus_attach_event(3). Source: org.freedesktop.systemd1(5),
+ * "Scope Unit Objects", RequestStop.
+ */
+int scope_watch(sd_bus *bus, sd_event *event, sd_bus_message_handler_t on_stop, void *data);

@@ -4,6 +4,7 @@
 #include "auto.h"
 #include "fdpass.h"
 #include "pin.h"
+#include "scope.h"
 #include "trim.h"
 
 #include <err.h>
@@ -11,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <systemd/sd-daemon.h>
@@ -28,6 +30,8 @@ struct loop {
 	pid_t pid;		/* of PID 1; 0 until it runs */
 	int pidfd;
 	bool stopping;
+	bool ready;		/* it has said so */
+	bool asked;		/* by a signal that means it: the next one is impatience */
 	int pin_fd;		/* the temporary root, as long as it is open; -1 without a daemon */
 	int pin_error;		/* -errno, if there is none that holds */
 	struct report end;	/* kind is 0 until it has ended */
@@ -80,10 +84,8 @@ static void request_stop(struct loop *loop)
 {
 	uint64_t timeout_us = (uint64_t)loop->s->options->stop_timeout_s * 1000000;
 
-	if (loop->stopping) {
-		kill_machine(loop);
+	if (loop->stopping)
 		return;
-	}
 	loop->stopping = true;
 	send_signal(loop, SIGRTMIN + 3);
 	if (sd_event_add_time_relative(loop->event, NULL, CLOCK_MONOTONIC, timeout_us, 0,
@@ -98,8 +100,13 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
 	(void)source;
 	if (si->ssi_signo == SIGWINCH)
 		terminal_resize(loop->s->terminal);
+	else if (loop->asked && si->ssi_signo != SIGHUP)
+		kill_machine(loop);
 	else
 		request_stop(loop);
+	/* A hangup comes as a signal and from the terminal, and is nobody's second request. */
+	if (si->ssi_signo == SIGTERM || si->ssi_signo == SIGINT)
+		loop->asked = true;
 	return 0;
 }
 
@@ -112,10 +119,7 @@ static void on_escape(void *data)
 
 static void on_hangup(void *data)
 {
-	struct loop *loop = data;
-
-	if (!loop->stopping)
-		request_stop(loop);
+	request_stop(data);
 }
 
 static void unpinned(struct loop *loop, int r)
@@ -198,6 +202,7 @@ static void handle_variable(struct loop *loop, const char *variable)
 		send_signal(loop, SIGRTMIN + 3);
 	if (!ready)
 		return;
+	loop->ready = true;
 	options_tell(loop->s->options, "ready");
 	(void)sd_notify(0, "READY=1");	/* nobody may be listening */
 	trim_code();	/* from here on there is little to do */
@@ -239,6 +244,21 @@ static int on_notify(sd_event_source *source, int fd, uint32_t revents, void *da
 	return 0;
 }
 
+/*
+ * systemd says on its console at best that it got no inotify instance; and there
+ * are few of them for all machines of a user. One of our own would fail as well.
+ */
+static void blame_inotify(void)
+{
+	int fd = inotify_init1(IN_CLOEXEC);
+
+	if (fd < 0 && errno == EMFILE)
+		warnx("your inotify instances are used up, and a booted systemd takes about ten; "
+		      "have the sysctl fs.inotify.max_user_instances raised");
+	else if (fd >= 0)
+		(void)close(fd);
+}
+
 static int exit_status(const struct supervision *s, const struct report *end)
 {
 	if (end->code == CLD_EXITED)	/* 133 is ours to say */
@@ -253,6 +273,14 @@ static int exit_status(const struct supervision *s, const struct report *end)
 	return 128 + end->status;
 }
 
+static int on_request_stop(sd_bus_message *m, void *data, sd_bus_error *error)
+{
+	(void)m;
+	(void)error;
+	on_hangup(data);
+	return 0;
+}
+
 static int attach(struct loop *loop)
 {
 	const struct supervision *s = loop->s;
@@ -264,6 +292,8 @@ static int attach(struct loop *loop)
 		r = sd_event_add_io(loop->event, NULL, s->sock, EPOLLIN, on_report, loop);
 	if (r >= 0)
 		r = sd_event_add_io(loop->event, NULL, s->notify_fd, EPOLLIN, on_notify, loop);
+	if (r >= 0 && s->bus)
+		r = scope_watch(s->bus, loop->event, on_request_stop, loop);
 	if (r >= 0)
 		r = terminal_attach(s->terminal, loop->event, on_escape, on_hangup, loop);
 	return r;
@@ -274,6 +304,8 @@ static void judge(const struct loop *loop, int *ret_status, enum supervision_end
 	*ret_end = SUPERVISION_ABANDONED;
 	if (loop->end.kind != REPORT_ENDED)
 		return;
+	if (!loop->ready && (loop->end.code != CLD_EXITED || loop->end.status != 0))
+		blame_inotify();
 	*ret_end = loop->pin_error < 0 ? SUPERVISION_UNPINNED : SUPERVISION_ENDED;
 	*ret_status = loop->pin_error < 0 ? loop->pin_error : exit_status(loop->s, &loop->end);
 }

@@ -7,8 +7,11 @@
 #include "plan.h"
 #include "terminal.h"
 
+#include <systemd/sd-bus.h>
+
 /* What the loop carries on with, and what comes out of it. */
 struct supervision {
+	sd_bus *bus;		/* of the manager of our scope; NULL if there is none */
 	const struct options *options;
 	const char *name;
 	struct terminal *terminal;
