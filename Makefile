@@ -171,6 +171,14 @@ check-build:
 check-system:
 	$(SUDO) $(WORLD) prove -j2 $(PROVE_FLAGS) tests/system
 
+# The same in a booted host with systemd, logins by ssh, user managers and a daemon.
+LABHOST := tests/labhost run --closure $(B)/closure/result --closure $(B)/closure/trivial --
+.PHONY: check-lab
+check-lab:
+	tests/deps build demo test lab
+	$(MAKE) --no-print-directory closures
+	$(SUDO) $(LABHOST) prove tests/lab
+
 .PHONY: bench
 bench:
 	tests/deps build demo test bench
@@ -195,5 +203,6 @@ help:
 	@echo 'install-caps   give nixuser-helper its two file capabilities'
 	@echo 'demo           install what is missing, build, install, boot the demo system'
 	@echo 'check          all tests; check-unit, check-system, lint are its parts'
+	@echo 'check-lab      tests in a booted lab host: logins, user managers, thirty machines'
 	@echo 'bench          measure against bwrap, unshare and podman'
 	@echo 'uninstall clean'

@@ -43,19 +43,21 @@ def run(options):
     root = make_root(directory)
     console = Console(root)
     machine.set_up(root, cache)
-    ready = notify_socket(root)
+    notifications = Notifications(root)
     pid = start(root, group, console, alive)
+    console.start_reading()
+    notifications.start_reading()
     status = 125
     try:
         exit_with_signals()
         lab = Lab(pid, console)
-        lab.wait_for_boot(ready)
+        lab.wait_for_boot(notifications.ready)
         lab.prepare(options, closures)
         status = lab.run(options)
         if status != 0:
             lab.keep_logs()
     except (Failed, subprocess.CalledProcessError) as error:
-        print(f"labhost: {error}\n{console.text()}", file=sys.stderr)
+        print(f"labhost: {error}", file=sys.stderr)
     finally:
         ignore_signals()
         os.kill(pid, signal.SIGKILL)
@@ -90,7 +92,11 @@ def make_cgroup():
     while os.path.ismount(world.CGROUPS):
         linux.umount(world.CGROUPS)
     linux.mount("cgroup2", world.CGROUPS, "cgroup2", linux.MS_NOSUID | linux.MS_NODEV)
-    return world.new_cgroup()
+    group = world.new_cgroup()
+    # Not this one itself: it is locked by us, and the root of the machine's cgroups is another's to lock.
+    os.mkdir(group + "/host")
+    world.pass_on_controllers(world.CGROUPS, group)
+    return group
 
 
 def make_root(lower):
@@ -160,11 +166,22 @@ class Console:
         return self.output.decode(errors="replace").replace("\r\n", "\n")
 
 
-def notify_socket(root):
-    os.mkdir(root + "/run/host")
-    ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    ready.bind(root + "/run/host/notify")
-    return ready
+class Notifications:
+    """Where systemd says how far it is. All is read: it waits while nobody does."""
+
+    def __init__(self, root):
+        os.mkdir(root + "/run/host")
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(root + "/run/host/notify")
+        self.ready = threading.Event()
+
+    def start_reading(self):
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        while True:
+            if b"READY=1" in self.socket.recv(65536).split(b"\n"):
+                self.ready.set()
 
 
 # ---- PID 1
@@ -196,12 +213,11 @@ def start(root, group, console, alive):
     os.close(parent_lives)
     os.write(we_live, b"!")
     os.close(we_live)
-    console.start_reading()
     return pid
 
 
 def become_init(root, group, console):
-    with open(group + "/cgroup.procs", "w") as file:
+    with open(group + "/host/cgroup.procs", "w") as file:
         file.write("0")
     linux.unshare(linux.CLONE_NEWNS | CLONE_NEWCGROUP)
     linux.mount("proc", root + "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV)
@@ -229,30 +245,27 @@ class Lab:
     def __init__(self, pid, console):
         self.pid = pid
         self.console = console
+        environment = {"HOME": "/root", "USER": "root", "LOGNAME": "root", "PATH": world.PATH, "LANG": "C.UTF-8"}
+        environment |= {"SYSTEMD_PAGER": "", "TERM": os.environ.get("TERM", "dumb")}
         self.enter = ["nsenter", f"--target={pid}", "-m", "-u", "-i", "-n", "-p", "-C", "--", "env", "-i"]
-        self.enter += ["PATH=" + world.PATH, "HOME=/root", "USER=root", "LOGNAME=root", "LANG=C.UTF-8", "SYSTEMD_PAGER="]
-        self.enter += ["TERM=" + os.environ.get("TERM", "dumb")]
+        self.enter += [f"{key}={value}" for key, value in environment.items()]
 
     def call(self, *command, **how):
         return subprocess.run([*self.enter, *command], **how)
 
     def wait_for_boot(self, ready):
-        ready.settimeout(BOOT_SECONDS)
-        try:
-            while b"READY=1" not in ready.recv(4096):
-                pass
-        except TimeoutError:
-            raise Failed(f"it did not boot within {BOOT_SECONDS} s") from None
+        if not ready.wait(BOOT_SECONDS):
+            raise Failed(f"it did not boot within {BOOT_SECONDS} s:\n{self.console.text()}")
         state = self.call("systemctl", "is-system-running", "--wait", stdout=subprocess.PIPE, text=True).stdout.strip()
         if state != "running":
             failed = self.call("systemctl", "--failed", "--plain", "--no-legend", stdout=subprocess.PIPE, text=True)
-            raise Failed(f"it is {state}: {failed.stdout.strip()}")
+            raise Failed(f"it is {state}:\n{failed.stdout}{self.console.text()}")
 
     def prepare(self, options, closures):
         """Installs the checkout, and gives each user his own links to the closures."""
         script = f"""
             mkdir -p {STATE}/locks {STATE}/root
-            echo {shlex.quote(json.dumps({"closures": closures}))} >{STATE}/world.json
+            echo {shlex.quote(json.dumps({"cgroup": "", "closures": closures}))} >{STATE}/world.json
             cd {machine.SOURCE}
         """
         if not options.no_install:
@@ -269,7 +282,9 @@ class Lab:
                         nix-store --realise {path} --add-root /home/{name}/{link} >/dev/null & links="$links $!"
                 """
         script += "for link in $links; do wait $link; done"
-        prepared = self.call("sh", "-ec", script, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        prepared = self.call(
+            "sh", "-ec", script, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
         if prepared.returncode != 0:
             raise Failed("it could not be prepared:\n" + prepared.stdout.decode(errors="replace"))
 
@@ -294,7 +309,7 @@ class Lab:
         unit += ["--pipe", "--pty"] if os.isatty(0) and os.isatty(1) else ["--pipe"]
         unit += ["--working-directory=" + machine.SOURCE]
         unit += [f"--setenv={key}={value}" for key, value in variables.items()]
-        return self.call(*unit, "--", *command).returncode
+        return self.call(*unit, "--", "/usr/bin/env", *command).returncode  # which knows relative paths
 
     def keep_logs(self):
         """For whoever looks for the cause of a failure."""

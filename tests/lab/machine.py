@@ -21,12 +21,16 @@ MASKED = """
     sys-kernel-tracing.mount proc-sys-fs-binfmt_misc.automount proc-sys-fs-binfmt_misc.mount
     systemd-sysctl.service systemd-modules-load.service systemd-binfmt.service systemd-pstore.service
     systemd-journald-audit.socket kmod-static-nodes.service fstrim.timer dpkg-db-backup.timer
+    e2scrub_all.timer e2scrub_reap.service
 """.split()
 
 FILES = {
     "/etc/hostname": "lab\n",
     "/etc/hosts": "127.0.0.1 localhost lab\n::1 localhost lab\n",
     "/etc/fstab": "",
+    # Newer than /usr: nothing is to be brought up to date.
+    "/etc/.updated": "",
+    "/var/.updated": "",
     # Empty or missing, systemd calls sync(2) for the whole kernel.
     "/etc/machine-id": uuid.uuid4().hex + "\n",
     "/etc/nix/nix.conf": """\
@@ -43,6 +47,8 @@ d /nix/var/nix/daemon-socket 0755 root root
 d /nix/var/nix/gcroots/per-user 1777
 d /nix/var/nix/profiles/per-user 1777
 """,
+    # How long the user manager waits for another session after the last; ten seconds by default.
+    "/etc/systemd/logind.conf.d/lab.conf": "[Login]\nUserStopDelaySec=2\n",
     "/etc/profile.d/nix.sh": "export NIX_REMOTE=daemon\n",
     "/etc/environment": "NIX_REMOTE=daemon\n",
     "/etc/ssh/sshd_config.d/lab.conf": f"""\
@@ -131,6 +137,7 @@ def make_nix(nix, cache):
     linux.tmpfs(nix)
     for path in ("store", "var/nix/gcroots/auto", "var/nix/profiles/per-user", "var/nix/temproots", "var/nix/db"):
         os.makedirs(f"{nix}/{path}")
+    os.makedirs(cache.database, exist_ok=True)  # a cache that nothing was ever added to
     fcntl.flock(cache.change, fcntl.LOCK_SH)
     for name in os.listdir(below + "/var/nix/db"):
         if name != "reserved":  # 8 MiB of nothing, which Nix makes again
@@ -148,9 +155,7 @@ def make_nix(nix, cache):
 
 def copy_checkout(target):
     """What is tested, and the tests; but for build/, which is bound, so that it is built once."""
-    shutil.copytree(
-        tree.CHECKOUT, target, symlinks=True, ignore=shutil.ignore_patterns(".git", "build", "__pycache__")
-    )
+    shutil.copytree(tree.CHECKOUT, target, symlinks=True, ignore=shutil.ignore_patterns(".git", "build", "__pycache__"))
     build = f"{tree.CHECKOUT}/build/{tree.name()}"
     owner = os.stat(tree.CHECKOUT)
     for directory in (os.path.dirname(build), build):
