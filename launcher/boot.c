@@ -33,7 +33,6 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sysexits.h>
@@ -170,12 +169,14 @@ static int boot(const struct options *options, const struct closure *closure,
 			: words_warn(EX_OSERR, r, "start nixuser-helper and nixuser-launch");
 	}
 	status = prepare(plan, &start, footprint, &notify_fd);
-	options_tell(options, "cgroup and runtime directory %s made", plan->runtime_path);
-	if (status == EX_OK)
+	if (status == EX_OK) {
+		options_tell(options, "cgroup and runtime directory %s made", plan->runtime_path);
 		status = receive(&start, closure, &namespaces);
-	options_tell(options, "namespaces and console made");
-	if (status == EX_OK)
+	}
+	if (status == EX_OK) {
+		options_tell(options, "namespaces and console made");
 		return run(options, plan, &start, footprint, &namespaces, notify_fd);
+	}
 	auto_close_fd(&start.helper_sock);
 	(void)start_release(&start);
 	footprint_empty(footprint);

@@ -13,9 +13,9 @@
 #include <sys/stat.h>
 #include <sys/utsname.h>
 
-bool closure_is_store_path(const char *typed)
+static bool is_store_path(const char *path)
 {
-	return strncmp(typed, STORE_DIR "/", sizeof(STORE_DIR)) == 0;
+	return strncmp(path, STORE_DIR "/", sizeof(STORE_DIR)) == 0;
 }
 
 /* As Nix's canonPath(): by text, without looking at the file system. */
@@ -57,7 +57,7 @@ int closure_locate(const char *typed, struct closure *ret)
 	if (len < 0 || (size_t)len >= sizeof(ret->link))
 		return -ENAMETOOLONG;
 	canonicalize(ret->link);
-	if (closure_is_store_path(ret->link)) {
+	if (is_store_path(ret->link)) {
 		memcpy(ret->toplevel, ret->link, sizeof(ret->toplevel));
 		ret->own_root = true;
 		return 0;
@@ -66,7 +66,7 @@ int closure_locate(const char *typed, struct closure *ret)
 	if (n < 0)
 		return -errno;
 	ret->toplevel[n] = '\0';
-	return closure_is_store_path(ret->toplevel) ? 0 : -EINVAL;
+	return is_store_path(ret->toplevel) ? 0 : -EINVAL;
 }
 
 static bool exists(int fd, const char *name)

@@ -28,9 +28,6 @@ struct closure {
  */
 int closure_locate(const char *typed, struct closure *ret);
 
-/* closure_is_store_path() - a path in the store, rather than of a link to it? */
-bool closure_is_store_path(const char *typed);
-
 enum closure_failure {
 	CLOSURE_OK,
 	CLOSURE_GONE,		/* not there (collected?), or no directory */

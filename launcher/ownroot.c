@@ -8,8 +8,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <unistd.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 /* Its output is the path, which nobody asked for; its complaints are for the user. */
 _Noreturn static void run_nix_store(const char *toplevel, const char *link)
