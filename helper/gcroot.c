@@ -34,7 +34,6 @@ static enum refusal refuse_errno(void)
 {
 	switch (errno) {
 	case ENOENT:
-		return REFUSED_LINK_MISSING;
 	case ENOTDIR:
 		return REFUSED_LINK_MISSING;
 	case ELOOP:

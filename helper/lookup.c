@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pwd.h>
-#include <shadow/subid.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -24,17 +23,17 @@
 static enum refusal find_ranges(struct caller caller, struct lookup *ret)
 {
 	const struct passwd *pw = getpwuid(caller.uid);
-	char user[256];	/* LOGIN_NAME_MAX; getpwnam(3) below reuses *pw */
+	char name[256];	/* LOGIN_NAME_MAX; getpwnam(3) below reuses *pw */
+	struct subid_user user = {
+		.name = name, .uid = caller.uid,
+		.self = {[SUBID_UID] = caller.uid, [SUBID_GID] = caller.gid},
+	};
 	enum refusal r;
 
-	if (!pw || strlcpy(user, pw->pw_name, sizeof(user)) >= sizeof(user))
+	if (!pw || strlcpy(name, pw->pw_name, sizeof(name)) >= sizeof(name))
 		return REFUSED_CALLER_UNKNOWN;
-	if (!subid_init("nixuser-helper", NULL))
-		return REFUSED_SUBID_LOOKUP;
-	r = subid_find(SUBID_UID, user, caller.uid, caller.uid, &ret->uids);
-	if (r != REFUSED_NOT)
-		return r;
-	return subid_find(SUBID_GID, user, caller.uid, caller.gid, &ret->gids);
+	r = subid_find(&user, SUBID_UID, &ret->uids);
+	return r != REFUSED_NOT ? r : subid_find(&user, SUBID_GID, &ret->gids);
 }
 
 /*

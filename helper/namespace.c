@@ -91,25 +91,20 @@ int namespace_clone(enum refusal *ret_refusal, struct namespace *ret,
 
 int namespace_map(struct namespace *ns, const struct lookup *found, struct caller caller)
 {
-	char map[RANGE_MAP_SIZE], byte;
-	ssize_t len;
+	char uid_map[RANGE_MAP_SIZE], gid_map[RANGE_MAP_SIZE], byte;
+	ssize_t uid_len = range_map(found->uids, caller.uid, uid_map);
+	ssize_t gid_len = range_map(found->gids, caller.gid, gid_map);
 	int r;
 
+	if (uid_len < 0 || gid_len < 0)
+		return -EINVAL;
 	if (recv(ns->sock, &byte, 1, 0) != 1)
 		return -ECHILD;
 	ns->proc_fd = open_proc(ns->pid);
 	if (ns->proc_fd < 0)
 		return ns->proc_fd;
-	len = range_map(found->uids, caller.uid, map);
-	if (len < 0)
-		return (int)len;
-	r = mapfile_write_uid(ns->proc_fd, map, (size_t)len);
-	if (r < 0)
-		return r;
-	len = range_map(found->gids, caller.gid, map);
-	if (len < 0)
-		return (int)len;
-	return mapfile_write_gid(ns->proc_fd, map, (size_t)len);
+	r = mapfile_write_uid(ns->proc_fd, uid_map, (size_t)uid_len);
+	return r < 0 ? r : mapfile_write_gid(ns->proc_fd, gid_map, (size_t)gid_len);
 }
 
 /* Return: the exit status; EX_SOFTWARE for a child that was killed. */

@@ -26,7 +26,7 @@ static bool ends_with(const char *s, const char *suffix)
 enum refusal storepath_check_base(const char *base)
 {
 	static const char *const temporary[] = {".chroot", ".lock", ".check", ".tmp"};
-	const char *name = base + STOREPATH_HASH + 1;
+	const char *name = base + STOREPATH_HASH + 1, *rest;
 
 	if (strspn(base, base32) < STOREPATH_HASH || base[STOREPATH_HASH] != '-')
 		return REFUSED_TARGET_NAME;
@@ -34,12 +34,9 @@ enum refusal storepath_check_base(const char *base)
 	    name[strspn(name, name_characters)] != '\0')
 		return REFUSED_TARGET_NAME;
 	/* ".", ".." and what begins with ".-" or "..-" are no names to Nix. */
-	if (name[0] == '.') {
-		const char *rest = name + strspn(name, ".");
-
-		if (rest - name <= 2 && (*rest == '\0' || *rest == '-'))
-			return REFUSED_TARGET_NAME;
-	}
+	rest = name + strspn(name, ".");
+	if (rest > name && rest <= name + 2 && (*rest == '\0' || *rest == '-'))
+		return REFUSED_TARGET_NAME;
 	if (ends_with(name, ".drv"))
 		return REFUSED_TARGET_DERIVATION;
 	for (size_t i = 0; i < sizeof(temporary) / sizeof(temporary[0]); i++) {

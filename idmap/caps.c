@@ -14,12 +14,14 @@
  *
  * Everything before, between and after runs with nothing effective. capset(2)
  * is called directly: libcap's cap_set_proc() works on heap objects, and there
- * is no allocation in a process that can raise a capability.
+ * is no allocation in a process that can raise a capability. Nothing of libcap is
+ * linked, since what brings its cap_reset_ambient(3) also brings its execve(2).
  */
 #include "caps.h"
 
 #include <errno.h>
 #include <sys/capability.h>
+#include <sys/prctl.h>
 
 static int set(uint32_t permitted, uint32_t effective)
 {
@@ -52,7 +54,7 @@ int caps_enter(uint32_t wanted)
 	 * Ambient first: as long as it is set, an exec of anything would carry
 	 * the capabilities on. Then one capset(2) for the other three.
 	 */
-	if (cap_reset_ambient() < 0)
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
 		return -errno;
 	r = set(wanted, 0);
 	if (r < 0)

@@ -43,20 +43,6 @@ static int fill_standard_fds(void)
 	return 0;
 }
 
-static int close_others(int keep_fd)
-{
-	unsigned int first = 3;
-
-	if (keep_fd >= 0) {
-		unsigned int keep = (unsigned int)keep_fd;
-
-		if (keep > first && close_range(first, keep - 1, 0) < 0)
-			return -errno;
-		first = keep + 1;
-	}
-	return close_range(first, UINT_MAX, 0) < 0 ? -errno : 0;
-}
-
 /*
  * An ignored SIGCHLD loses the exit status of children, a blocked SIGALRM the
  * watchdog, and a running interval timer ends us at a time of the caller's choice.
@@ -81,7 +67,7 @@ static int reset_signals(void)
 	return sigprocmask(SIG_SETMASK, &none, NULL) < 0 ? -errno : 0;
 }
 
-int entry_clean(int keep_fd)
+int entry_clean(int last_fd)
 {
 	const struct rlimit no_core = {0, 0};
 	int r;
@@ -91,9 +77,8 @@ int entry_clean(int keep_fd)
 	r = fill_standard_fds();
 	if (r < 0)
 		return r;
-	r = close_others(keep_fd);
-	if (r < 0)
-		return r;
+	if (close_range((unsigned int)last_fd + 1, UINT_MAX, 0) < 0)
+		return -errno;
 	environ = constant_environment;
 	(void)umask(077);	/* always succeeds */
 	if (chdir("/") < 0 || setrlimit(RLIMIT_CORE, &no_core) < 0)

@@ -90,6 +90,9 @@
 	X(SUBID_FILE, EX_OSERR, \
 	  "/etc/subuid or /etc/subgid cannot be read, or has a line that is not " \
 	  "NAME:START:COUNT in decimal") \
+	X(SUBID_MODULE, EX_OSERR, \
+	  "nixuser-subid.so, which asks the subid plugin that /etc/nsswitch.conf names, cannot " \
+	  "be loaded; are nixuser-boot and libsubid installed?") \
 	X(SUBID_LOOKUP, EX_OSERR, \
 	  "the lookup of subordinate ids failed; try 'getsubids USER'") \
 	X(RANGE_NONE, EX_NOPERM, \

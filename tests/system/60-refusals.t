@@ -3,6 +3,7 @@
 """Every bad input has a message and a status of its own, and leaves nothing behind."""
 
 import os
+import random
 import re
 import resource
 import shutil
@@ -343,6 +344,45 @@ def bad_ranges():
     tap.ok(good, "of a large range that reaches into bob's, at most the part that is not his", result)
     result = alice.boot("trivial", "--", "6", as_root=with_subuid("alice:1131072:65536\n"))
     tap.is_(result.status, 6, "the range after bob's touches it and is good", result)
+
+
+@tap.case("the files say what libsubid says they say", timeout=60)
+def as_libsubid():
+    """Where the helper reads /etc/subuid itself, any file of alice's must mean to it what libsubid makes of it."""
+    dice = random.Random(1)
+    starts, counts = (70000, 5000000, 5100000, 6000000), (0, 1, 65535, 65536, 65537, 200000)
+    for turn in range(12):
+        lines = [f"{dice.choice(('alice', str(alice.uid), 'alice', 'nemo'))}:{dice.choice(starts) + 300000 * n}:"
+                 f"{dice.choice(counts)}\n" for n in range(dice.randint(0, 4))]
+        ranges = [tuple(map(int, line.split()[2:])) for line in
+                  alice.run(["getsubids", "alice"], as_root=with_subuid("".join(lines))).out.splitlines()]
+        result = alice.boot("--dry-run", "trivial", as_root=with_subuid("".join(lines)))
+        large = [start for start, count in ranges if count >= 65536]
+        if large and all(count > 0 for _, count in ranges):
+            tap.like(result.out, rf"(?m)^uid 0 {large[0]} 65536$", f"the first large one of {ranges}", result)
+        else:
+            tap.is_(result.status, lab.NOT_PERMITTED, f"refused: {ranges}", result)
+
+
+@tap.case("a plugin that is not there")
+def missing_plugin():
+    """libsubid takes the files instead, and says nothing."""
+    def prepare():
+        private_mounts()
+        with open("/etc/nsswitch.conf") as old:
+            text = old.read()
+        linux.tmpfs("/mnt")
+        with open("/mnt/new", "w") as new:
+            new.write(text + "subid: nowhere\n")
+        linux.bind("/mnt/new", "/etc/nsswitch.conf")
+        linux.umount("/mnt")
+
+    before = lab.Snapshot(everyone)
+    tap.is_(alice.run(["getsubids", "alice"], as_root=prepare).status, 0, "getsubids answers from the files")
+    result = alice.boot("trivial", as_root=prepare)
+    tap.is_(result.status, lab.OS_ERROR, "we do not", result)
+    tap.like(result.err, "the subid plugin that /etc/nsswitch.conf names was not loaded", "and say so")
+    tap.is_(before.settled(), {}, "nothing left behind")
 
 
 @tap.case("callers")

@@ -107,7 +107,7 @@ static void observe_child(struct seen *seen)
 		seen->child_status = -errno;
 }
 
-static const struct seen *clean_after(void (*mess)(struct seen *seen, int i), int i, int keep_fd)
+static const struct seen *clean_after(void (*mess)(struct seen *seen, int i), int i, int last_fd)
 {
 	struct seen *seen = mmap(NULL, sizeof(*seen), PROT_READ | PROT_WRITE,
 				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -119,7 +119,7 @@ static const struct seen *clean_after(void (*mess)(struct seen *seen, int i), in
 	ck_assert_int_ge(pid, 0);
 	if (pid == 0) {
 		mess(seen, i);
-		seen->result = entry_clean(keep_fd);
+		seen->result = entry_clean(last_fd);
 		if (seen->result < 0)
 			_exit(0);
 		observe_fds(seen);
@@ -168,16 +168,16 @@ static void open_all(struct seen *seen, int i)
 	fill_fds(seen);
 }
 
-static const int kept[] = {-1, 3, 4, 5, 10, 100, FDS - 2, FDS - 1};
+static const int last[] = {2, 3, 4, 5, 10, 100, FDS - 2, FDS - 1};
 
 /* Attack 18. */
-START_TEST(entry_clean_closes_all_but_the_kept)
+START_TEST(entry_clean_closes_all_above_the_last)
 {
-	const struct seen *seen = clean_after(open_all, 0, kept[_i]);
+	const struct seen *seen = clean_after(open_all, 0, last[_i]);
 
 	ck_assert_int_eq(seen->result, 0);
 	for (int fd = 3; fd < FDS; fd++)
-		ck_assert_msg((seen->fd_flags[fd] >= 0) == (fd == kept[_i]), "fd %d", fd);
+		ck_assert_msg((seen->fd_flags[fd] >= 0) == (fd <= last[_i]), "fd %d", fd);
 }
 END_TEST
 
@@ -209,7 +209,7 @@ static void lower_limit_and_close(struct seen *seen, int i)
 
 START_TEST(entry_clean_fails_if_it_cannot_fill)
 {
-	ck_assert_int_lt(clean_after(lower_limit_and_close, _i, -1)->result, 0);
+	ck_assert_int_lt(clean_after(lower_limit_and_close, _i, 2)->result, 0);
 }
 END_TEST
 
@@ -224,7 +224,7 @@ static void replace_null(struct seen *seen, int i)
 
 START_TEST(entry_clean_refuses_another_dev_null)
 {
-	ck_assert_int_eq(clean_after(replace_null, 0, -1)->result, -ENODEV);
+	ck_assert_int_eq(clean_after(replace_null, 0, 2)->result, -ENODEV);
 }
 END_TEST
 
@@ -242,7 +242,7 @@ static void block_all(struct seen *seen, int i)
 /* Attack 23: blocked SIGALRM and SIGCHLD (0), all of them ignored too (1). */
 START_TEST(entry_clean_resets_signals)
 {
-	const struct seen *seen = clean_after(block_all, _i, -1);
+	const struct seen *seen = clean_after(block_all, _i, 2);
 
 	ck_assert_int_eq(seen->result, 0);
 	ck_assert_int_eq(seen->blocked, 0);
@@ -270,7 +270,7 @@ static void start_timers(struct seen *seen, int i)
 /* What is left is the watchdog: once, in 30 seconds at most. */
 START_TEST(entry_clean_stops_timers)
 {
-	const struct seen *seen = clean_after(start_timers, 0, -1);
+	const struct seen *seen = clean_after(start_timers, 0, 2);
 
 	ck_assert_int_eq(seen->result, 0);
 	ck_assert_int_gt(seen->timers[0].it_value.tv_sec, 20);
@@ -307,7 +307,7 @@ static const int masks[] = {0, 0022, 0777};
 /* Attacks 5 and 27. */
 START_TEST(entry_clean_makes_all_else_constant)
 {
-	const struct seen *seen = clean_after(pollute, masks[_i], -1);
+	const struct seen *seen = clean_after(pollute, masks[_i], 2);
 
 	ck_assert_int_eq(seen->result, 0);
 	ck_assert_uint_eq(seen->mask, 077);
@@ -329,7 +329,7 @@ static void drop_environment(struct seen *seen, int i)
 
 START_TEST(entry_clean_bears_no_environment)
 {
-	const struct seen *seen = clean_after(drop_environment, 0, -1);
+	const struct seen *seen = clean_after(drop_environment, 0, 2);
 
 	ck_assert_int_eq(seen->result, 0);
 	ck_assert_int_eq(seen->env_count, 2);
@@ -343,7 +343,7 @@ int main(void)
 	TCase *rest = tcase_create("rest");
 
 	tcase_add_loop_test(fds, entry_clean_fills_the_standard_fds, 0, 8);
-	tcase_add_loop_test(fds, entry_clean_closes_all_but_the_kept, 0, ROWS(kept));
+	tcase_add_loop_test(fds, entry_clean_closes_all_above_the_last, 0, ROWS(last));
 	tcase_add_loop_test(fds, entry_clean_closes_above_the_limit, 0, 5);
 	tcase_add_loop_test(fds, entry_clean_fails_if_it_cannot_fill, 0, 3);
 	if (unit_have_namespaces("entry"))

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libsubid and the user database are faked at link time. The files of /etc are
- * real ones, on a tmpfs over /etc in namespaces of each test's own, and read
- * without capabilities. Attacks 37 to 40.
+ * The user database is faked at link time; libsubid is the real one. The files of
+ * /etc are real ones, on a tmpfs over /etc in namespaces of each test's own, and
+ * read without capabilities. Attacks 37 to 40.
  */
 #include "unit.h"
 
 #include "subid.h"
 
-#include <dlfcn.h>
-#include <libgen.h>
 #include <limits.h>
 #include <pwd.h>
 #include <shadow/subid.h>
@@ -20,71 +18,6 @@
 #define USER "alice"
 #define UID 1000
 #define SELF 1234	/* not the uid, so that a test sees which of the two is meant */
-
-/* What the fakes answer. */
-static struct {
-	int n;
-	const struct subid_range *ranges;
-	bool is_null;			/* no array, whatever n is */
-	int owners[2];			/* how many of the first id, and of the last */
-	uid_t owner[2];			/* the last of them; those before are UID */
-	unsigned int uid_calls, gid_calls;
-} fake;
-
-static const struct subid_range usual[] = {{100000, 65536}};
-
-static int fake_ranges(const char *user, struct subid_range **ret)
-{
-	size_t n = fake.n > 0 ? (size_t)fake.n : 0;
-
-	ck_assert_str_eq(user, USER);
-	*ret = NULL;
-	if (fake.is_null || n == 0)
-		return fake.n;
-	*ret = malloc(n * sizeof(**ret));
-	ck_assert_ptr_nonnull(*ret);
-	memcpy(*ret, fake.ranges, n * sizeof(**ret));
-	return fake.n;
-}
-
-int subid_get_uid_ranges(const char *user, struct subid_range **ret)
-{
-	fake.uid_calls++;
-	return fake_ranges(user, ret);
-}
-
-int subid_get_gid_ranges(const char *user, struct subid_range **ret)
-{
-	fake.gid_calls++;
-	return fake_ranges(user, ret);
-}
-
-static int fake_owners(unsigned int id, uid_t **ret)
-{
-	int at = id == 100000 ? 0 : 1;
-
-	ck_assert_msg(id == 100000 || id == 165535, "owner of %u", id);
-	*ret = NULL;
-	if (fake.owners[at] <= 0)
-		return fake.owners[at];
-	*ret = calloc((size_t)fake.owners[at], sizeof(**ret));
-	ck_assert_ptr_nonnull(*ret);
-	for (int i = 0; i < fake.owners[at]; i++)
-		(*ret)[i] = i == fake.owners[at] - 1 ? fake.owner[at] : UID;
-	return fake.owners[at];
-}
-
-int subid_get_uid_owners(uid_t uid, uid_t **ret)
-{
-	fake.uid_calls++;
-	return fake_owners(uid, ret);
-}
-
-int subid_get_gid_owners(gid_t gid, uid_t **ret)
-{
-	fake.gid_calls++;
-	return fake_owners(gid, ret);
-}
 
 /*
  * "alias" is a second name of alice's uid. She herself is not found: her own
@@ -118,28 +51,21 @@ static void setup(void)
 	ck_assert_int_eq(unit_write_text("/etc/nsswitch.conf", "passwd: files\n"), 0);
 	ck_assert_int_eq(unit_write_text("/etc/subuid", ranges), 0);
 	ck_assert_int_eq(unit_write_text("/etc/subgid", ranges), 0);
-	fake.n = ROWS(usual);
-	fake.ranges = usual;
-	fake.owners[0] = fake.owners[1] = 1;
-	fake.owner[0] = fake.owner[1] = UID;
 }
 
 /* As the lookup child is: without capabilities, so that modes count for root too. */
 static enum refusal find_as(enum subid_kind kind)
 {
+	const struct subid_user user = {.name = USER, .uid = UID, .self = {SELF, SELF}};
 	struct id_range got = {7, 7};
 	cap_t none = cap_init();
 	enum refusal r;
 
 	ck_assert_int_eq(cap_set_proc(none), 0);
 	(void)cap_free(none);
-	r = subid_find(kind, USER, UID, SELF, &got);
-	if (r == REFUSED_NOT) {
-		ck_assert_uint_eq(got.count, 65536);
-	} else {
-		ck_assert_uint_eq(got.start, 7);
-		ck_assert_uint_eq(got.count, 7);
-	}
+	r = subid_find(&user, kind, &got);
+	ck_assert_uint_eq(got.start, r == REFUSED_NOT ? 100000 : 7);
+	ck_assert_uint_eq(got.count, r == REFUSED_NOT ? 65536 : 7);
 	return r;
 }
 
@@ -148,25 +74,24 @@ static enum refusal find(void)
 	return find_as(SUBID_UID);
 }
 
-START_TEST(subid_find_accepts_the_usual)
+START_TEST(subid_find_keeps_the_kinds_apart)
 {
-	struct id_range got;
-
-	ck_assert_int_eq(subid_find(SUBID_UID, USER, UID, SELF, &got), REFUSED_NOT);
-	ck_assert_uint_eq(got.start, 100000);
-	ck_assert_uint_eq(got.count, 65536);
-	ck_assert_uint_eq(fake.gid_calls, 0);
-	ck_assert_uint_gt(fake.uid_calls, 0);
+	ck_assert_int_eq(unit_write_text("/etc/subuid", "alice:100000:65536\nbob:100000:1\n"), 0);
+	ck_assert_int_eq(find_as(SUBID_GID), REFUSED_NOT);
+	ck_assert_int_eq(find_as(SUBID_UID), REFUSED_RANGE_SHARED);
 }
 END_TEST
 
-START_TEST(subid_find_keeps_the_kinds_apart)
+START_TEST(subid_range_must_not_include_the_caller)
 {
-	ck_assert_int_eq(unit_write_text("/etc/subuid", "bob:100000:1\n"), 0);
-	ck_assert_int_eq(find_as(SUBID_GID), REFUSED_NOT);
-	ck_assert_uint_eq(fake.uid_calls, 0);
-	ck_assert_uint_gt(fake.gid_calls, 0);
-	ck_assert_int_eq(find_as(SUBID_UID), REFUSED_RANGE_SHARED);
+	struct subid_user user = {.name = USER, .uid = UID, .self = {SELF, SELF}};
+	struct id_range got;
+	uint64_t id = (uint64_t[]){99999, 100000, 165535, 165536}[_i];
+
+	user.self[SUBID_UID] = id;
+	ck_assert_int_eq(subid_find(&user, SUBID_UID, &got),
+			 _i == 1 || _i == 2 ? REFUSED_RANGE_CALLER : REFUSED_NOT);
+	ck_assert_int_eq(subid_find(&user, SUBID_GID, &got), REFUSED_NOT);
 }
 END_TEST
 
@@ -263,126 +188,44 @@ START_TEST(subid_source_survives_a_limit_on_descriptors)
 }
 END_TEST
 
-/* Beside this program; libsubid would find it in the loader's path. */
-static void *load_plugin(void)
-{
-	char self[PATH_MAX], path[PATH_MAX + sizeof("/libsubid_zzz.so")];
-	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	void *plugin;
-
-	ck_assert_int_gt(len, 0);
-	self[len] = '\0';
-	(void)snprintf(path, sizeof(path), "%s/libsubid_zzz.so", dirname(self));	/* fits */
-	plugin = dlopen(path, RTLD_LAZY);
-	ck_assert_msg(plugin != NULL, "%s", dlerror());
-	return plugin;
-}
-
+/* Alice's ranges, in a file with nobody else's. */
 static const struct {
 	const char *text;
 	enum refusal expected;
-} loaded[] = {
-	{"subid: zzz\n", REFUSED_NOT},
-	{"subid:\tzzz files\n", REFUSED_NOT},
-	{"subid: files\n", REFUSED_NOT},
-	{"subid: yyy\n", REFUSED_SUBID_PLUGIN},
-	{"subid: zz\n", REFUSED_SUBID_PLUGIN},
-	{"subid: zzzz\n", REFUSED_SUBID_PLUGIN},
-	{"subid: ZZZ\n", REFUSED_SUBID_PLUGIN},
-};
-
-START_TEST(subid_source_with_a_plugin)
-{
-	ck_assert_int_eq(unit_write_text("/etc/nsswitch.conf", loaded[_i].text), 0);
-	(void)load_plugin();
-	ck_assert_int_eq(find(), loaded[_i].expected);
-}
-END_TEST
-
-/* So libsubid treats one that lacks a function: it was there, and did not answer. */
-START_TEST(subid_source_with_a_plugin_that_was_unloaded)
-{
-	ck_assert_int_eq(unit_write_text("/etc/nsswitch.conf", "subid: zzz\n"), 0);
-	ck_assert_int_eq(dlclose(load_plugin()), 0);
-	ck_assert_int_eq(find(), REFUSED_SUBID_PLUGIN);
-}
-END_TEST
-
-static const struct {
-	int owners[2];
-	uid_t owner[2];
-	enum refusal expected;
-} plugin_owners[] = {
-	{{1, 1}, {UID, UID}, REFUSED_NOT},
-	{{0, 0}, {0, 0}, REFUSED_NOT},
-	{{3, 2}, {UID, UID}, REFUSED_NOT},
-	{{1, 1}, {1001, UID}, REFUSED_RANGE_SHARED},
-	{{1, 1}, {UID, 1001}, REFUSED_RANGE_SHARED},
-	{{2, 1}, {1001, UID}, REFUSED_RANGE_SHARED},
-	{{1, 3}, {UID, 0}, REFUSED_RANGE_SHARED},
-	/* one that cannot say, as sssd's: its directory allocates in one place */
-	{{-1, 1}, {UID, UID}, REFUSED_NOT},
-	{{1, -1}, {UID, UID}, REFUSED_NOT},
-	{{-1, 1}, {UID, 1001}, REFUSED_RANGE_SHARED},
-};
-
-/* A plugin's own files do not exist: those of /etc must not be asked. */
-START_TEST(subid_owners_of_a_plugin)
-{
-	ck_assert_int_eq(unit_write_text("/etc/nsswitch.conf", "subid: zzz\n"), 0);
-	ck_assert_int_eq(unlink("/etc/subuid"), 0);
-	(void)load_plugin();
-	memcpy(fake.owners, plugin_owners[_i].owners, sizeof(fake.owners));
-	memcpy(fake.owner, plugin_owners[_i].owner, sizeof(fake.owner));
-	ck_assert_int_eq(find(), plugin_owners[_i].expected);
-}
-END_TEST
-
-/* What libsubid gives, good and bad. */
-static const struct {
-	int n;
-	struct subid_range ranges[3];
-	enum refusal expected;
-} answers[] = {
-	{0, {{0}}, REFUSED_RANGE_NONE},
-	{-1, {{0}}, REFUSED_SUBID_LOOKUP},
-	{INT_MIN, {{0}}, REFUSED_SUBID_LOOKUP},
-	{1, {{100000, 65536}}, REFUSED_NOT},
-	{1, {{100000, 0}}, REFUSED_RANGE_EMPTY},
-	{1, {{100000, 65535}}, REFUSED_RANGE_SMALL},
-	{1, {{4294967290, 60}}, REFUSED_RANGE_WRAPS},
-	{1, {{4294967295, 65536}}, REFUSED_RANGE_WRAPS},
-	{1, {{18446744073709551611u, 3}}, REFUSED_RANGE_WRAPS},	/* of "-5" */
-	{1, {{100000, 18446744073709551615u}}, REFUSED_RANGE_WRAPS},
-	{1, {{4294967296 + 100000, 65536}}, REFUSED_RANGE_WRAPS},	/* 100000 in 32 bit */
-	{1, {{0, 65536}}, REFUSED_RANGE_ROOT},
-	{1, {{1, 65536}}, REFUSED_RANGE_SYSTEM},
-	{1, {{8, 65536}}, REFUSED_RANGE_SYSTEM},	/* of "010" */
-	{1, {{65535, 65536}}, REFUSED_RANGE_SYSTEM},
-	{2, {{100000, 1}, {100000, 65536}}, REFUSED_NOT},
-	{2, {{100000, 65536}, {300000, 0}}, REFUSED_RANGE_EMPTY},
-	{2, {{100000, 65536}, {0, 1}}, REFUSED_RANGE_ROOT},
-	{3, {{300000, 65535}, {400000, 1}, {100000, 65536}}, REFUSED_NOT},
-	{2, {{100000, 32768}, {132768, 32768}}, REFUSED_RANGE_SMALL},
+} ranges[] = {
+	{"", REFUSED_RANGE_NONE},
+	{"bob:300000:65536\n", REFUSED_RANGE_NONE},
+	{"alice:100000:65536\n", REFUSED_NOT},
+	{"alice:100000:65536", REFUSED_NOT},
+	{"1000:100000:65536\n", REFUSED_NOT},
+	{"alias:100000:65536\n", REFUSED_RANGE_NONE},	/* as libsubid has it */
+	{"01000:100000:65536\n", REFUSED_RANGE_NONE},
+	{"alice2:100000:65536\n", REFUSED_RANGE_NONE},
+	{"Alice:100000:65536\n", REFUSED_RANGE_NONE},
+	{"alice:100000:0\n", REFUSED_RANGE_EMPTY},
+	{"alice:100000:65535\n", REFUSED_RANGE_SMALL},
+	{"alice:100000:131072\n", REFUSED_NOT},
+	{"alice:4294967290:60\n", REFUSED_RANGE_WRAPS},
+	{"alice:4294967295:65536\n", REFUSED_RANGE_WRAPS},
+	{"alice:4295067296:65536\n", REFUSED_RANGE_WRAPS},	/* 100000 in 32 bit */
+	{"alice:100000:9223372036854775807\n", REFUSED_RANGE_WRAPS},
+	{"alice:0:65536\n", REFUSED_RANGE_ROOT},
+	{"alice:1:65536\n", REFUSED_RANGE_SYSTEM},
+	{"alice:65535:65536\n", REFUSED_RANGE_SYSTEM},
+	{"alice:100000:1\nalice:100000:65536\n", REFUSED_NOT},
+	{"alice:100000:65536\nalice:300000:0\n", REFUSED_RANGE_EMPTY},
+	{"1000:0:1\nalice:100000:65536\n", REFUSED_RANGE_ROOT},
+	{"alice:100000:32768\nalice:132768:32768\n", REFUSED_RANGE_SMALL},
+	{"alice:300000:65535\n1000:400000:1\nalice:100000:65536\n", REFUSED_NOT},
+	{"alice:-5:65536\n", REFUSED_SUBID_FILE},
+	{"alice:010:65536\n", REFUSED_SUBID_FILE},
+	{"alice:18446744073709551611:3\n", REFUSED_SUBID_FILE},
 };
 
 START_TEST(subid_ranges_are_checked)
 {
-	fake.n = answers[_i].n;
-	fake.ranges = answers[_i].ranges;
-	ck_assert_int_eq(find(), answers[_i].expected);
-}
-END_TEST
-
-START_TEST(subid_ranges_must_not_include_the_caller)
-{
-	const struct subid_range self[] = {{100000, 65536}};
-	struct id_range got;
-	uint64_t id = _i == 0 ? 99999 : _i == 1 ? 100000 : _i == 2 ? 165535 : 165536;
-
-	fake.ranges = self;
-	ck_assert_int_eq(subid_find(SUBID_UID, USER, UID, id, &got),
-			 _i == 1 || _i == 2 ? REFUSED_RANGE_CALLER : REFUSED_NOT);
+	ck_assert_int_eq(unit_write_text("/etc/subuid", ranges[_i].text), 0);
+	ck_assert_int_eq(find(), ranges[_i].expected);
 }
 END_TEST
 
@@ -398,35 +241,19 @@ static const struct {
 
 START_TEST(subid_ranges_are_sixteen_at_most)
 {
-	struct subid_range many[32];
+	static const char line[] = "alice:100000:65536\n";
+	char text[32 * (sizeof(line) - 1) + 1] = "";
 
-	for (int i = 0; i < ROWS(many); i++)
-		many[i] = (struct subid_range){100000, 65536};
-	fake.n = counts[_i].n;
-	fake.ranges = many;
+	for (int i = 0; i < counts[_i].n; i++)
+		memcpy(text + (size_t)i * (sizeof(line) - 1), line, sizeof(line));
+	ck_assert_int_eq(unit_write_text("/etc/subuid", text), 0);
 	ck_assert_int_eq(find(), counts[_i].expected);
 }
 END_TEST
 
-static const struct {
-	int n;
-	enum refusal expected;
-} nulls[] = {
-	{0, REFUSED_RANGE_NONE},
-	{1, REFUSED_SUBID_LOOKUP},
-	{16, REFUSED_SUBID_LOOKUP},
-	{INT_MAX, REFUSED_RANGE_MANY},
-};
-
-START_TEST(subid_ranges_may_be_missing)
-{
-	fake.n = nulls[_i].n;
-	fake.is_null = true;
-	ck_assert_int_eq(find(), nulls[_i].expected);
-}
-END_TEST
-
-/* /etc/subuid; alice has 100000 to 165535. A line may hold a NUL, hence the length. */
+/*
+ * After alice's own line, 100000 to 165535. A line may hold a NUL, hence the length.
+ */
 #define LINE(text) text, sizeof(text) - 1
 
 static const struct {
@@ -450,7 +277,7 @@ static const struct {
 	{LINE("bob:4295067296:65536\n"), REFUSED_NOT},	/* 100000 in 32 bit */
 	/* whose it is */
 	{LINE("alice:100000:65536\n"), REFUSED_NOT},
-	{LINE("alice:1:4294967294\n"), REFUSED_NOT},
+	{LINE("alice:200000:4294000000\n"), REFUSED_NOT},
 	{LINE("1000:100000:65536\n"), REFUSED_NOT},
 	{LINE("alias:100000:65536\n"), REFUSED_NOT},
 	{LINE("1001:100000:65536\n"), REFUSED_RANGE_SHARED},
@@ -513,7 +340,13 @@ static const struct {
 
 START_TEST(subid_files_are_read_whole)
 {
-	ck_assert_int_eq(unit_write("/etc/subuid", files[_i].text, files[_i].len), 0);
+	static const char own[] = "alice:100000:65536\n";
+	char text[256];
+
+	ck_assert_uint_lt(sizeof(own) + files[_i].len, sizeof(text));
+	memcpy(text, own, sizeof(own));
+	memcpy(text + sizeof(own) - 1, files[_i].text, files[_i].len);
+	ck_assert_int_eq(unit_write("/etc/subuid", text, sizeof(own) - 1 + files[_i].len), 0);
 	ck_assert_int_eq(find(), files[_i].expected);
 }
 END_TEST
@@ -543,13 +376,15 @@ END_TEST
 /* Longer than any buffer that libsubid has: the lines, and the file. */
 START_TEST(subid_files_may_be_long)
 {
-	static const char last[] = "bob:165535:1\n";
+	static const char first[] = "alice:100000:65536\n", last[] = "bob:165535:1\n";
 	size_t size = 1 << 20;
 	char *text = malloc(size + sizeof(last));
 
 	ck_assert_ptr_nonnull(text);
 	for (size_t i = 0; i < size; i += 16)
 		memcpy(text + i, _i == 0 ? "bob:300000:6553\n" : "################", 16);
+	memcpy(text, first, sizeof(first) - 1);
+	text[sizeof(first) - 1] = '#';	/* what is left of another line */
 	text[size - 1] = '\n';
 	memcpy(text + size, last, sizeof(last));
 	ck_assert_int_eq(unit_write("/etc/subuid", text, size), 0);
@@ -565,15 +400,11 @@ static void add_sources(Suite *suite)
 	TCase *tc = tcase_create("source");
 
 	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_add_test(tc, subid_find_accepts_the_usual);
 	tcase_add_test(tc, subid_find_keeps_the_kinds_apart);
 	tcase_add_loop_test(tc, subid_source_without_a_plugin, 0, ROWS(sources));
-	tcase_add_loop_test(tc, subid_source_with_a_plugin, 0, ROWS(loaded));
-	tcase_add_test(tc, subid_source_with_a_plugin_that_was_unloaded);
 	tcase_add_test(tc, subid_source_must_be_readable);
 	tcase_add_test(tc, subid_source_must_be_a_file);
 	tcase_add_test(tc, subid_source_survives_a_limit_on_descriptors);
-	tcase_add_loop_test(tc, subid_owners_of_a_plugin, 0, ROWS(plugin_owners));
 	suite_add_tcase(suite, tc);
 }
 
@@ -582,10 +413,9 @@ static void add_ranges(Suite *suite)
 	TCase *tc = tcase_create("ranges");
 
 	tcase_add_checked_fixture(tc, setup, NULL);
-	tcase_add_loop_test(tc, subid_ranges_are_checked, 0, ROWS(answers));
-	tcase_add_loop_test(tc, subid_ranges_must_not_include_the_caller, 0, 4);
+	tcase_add_loop_test(tc, subid_ranges_are_checked, 0, ROWS(ranges));
+	tcase_add_loop_test(tc, subid_range_must_not_include_the_caller, 0, 4);
 	tcase_add_loop_test(tc, subid_ranges_are_sixteen_at_most, 0, ROWS(counts));
-	tcase_add_loop_test(tc, subid_ranges_may_be_missing, 0, ROWS(nulls));
 	suite_add_tcase(suite, tc);
 }
 
