@@ -60,21 +60,25 @@ helper_SRC := helper/main.c helper/lookup.c helper/gcroot.c helper/storepath.c \
 	idmap/caps.c idmap/entry.c idmap/mapfile.c idmap/range.c idmap/refusal.c idmap/subid.c \
 	idmap/subfile.c common/fdpass.c
 subid_SRC := idmap/plugin.c idmap/range.c
-boot_SRC := launcher/boot.c launcher/options.c launcher/request.c launcher/footprint.c launcher/words.c launcher/closure.c launcher/pin.c \
-	launcher/ownroot.c launcher/machine.c launcher/cgroup.c launcher/scope.c launcher/terminal.c \
-	launcher/supervise.c launcher/plan.c launcher/cleanup.c launcher/start.c launcher/dryrun.c launcher/mounts.c launcher/trim.c \
+boot_SRC := launcher/boot.c launcher/options.c launcher/request.c launcher/footprint.c launcher/words.c launcher/closure.c \
+	launcher/ownroot.c launcher/machine.c launcher/cgroup.c launcher/terminal.c launcher/module.c \
+	launcher/plan.c launcher/cleanup.c launcher/start.c launcher/dryrun.c launcher/mounts.c \
 	common/fdpass.c
-launch_SRC := launcher/launch.c launcher/root.c launcher/payload.c launcher/mounts.c launcher/plan.c \
+supervise_SRC := launcher/supervise.c launcher/pump.c launcher/scope.c launcher/pin.c launcher/trim.c
+launch_SRC := launcher/launch.c launcher/spawn.c launcher/root.c launcher/payload.c launcher/mounts.c launcher/plan.c \
 	launcher/cleanup.c common/fdpass.c
 
 helper_LIBS = $(BSD_LIBS)
 subid_LIBS = $(SUBID_LIBS)
-boot_LIBS = $(SYSTEMD_LIBS) $(BSD_LIBS)
+boot_LIBS = $(BSD_LIBS)
+supervise_LIBS = $(SYSTEMD_LIBS)
+# What nixuser-supervise.so calls in the program that loads it.
+supervise_CALLS = options_tell terminal_close terminal_resize fdpass_recv
 launch_LIBS =
 
 PROGRAMS := $(B)/nixuser-helper $(B)/nixuser-boot $(B)/nixuser-launch
 # Loaded by a program when it needs them, because of what they bring along.
-MODULES := $(B)/nixuser-subid.so
+MODULES := $(B)/nixuser-subid.so $(B)/nixuser-supervise.so
 
 .DEFAULT_GOAL := all
 .PHONY: all
@@ -94,19 +98,23 @@ $(B)/%.o: %.c $(B)/config.h Makefile
 $(B)/nixuser-helper: $(call objects,$(helper_SRC))
 	$(CC) $(CFLAGS) $(LINK_HARDENING) $(LDFLAGS) -o $@ $^ $(helper_LIBS)
 $(B)/nixuser-boot: $(call objects,$(boot_SRC))
-	$(CC) $(CFLAGS) $(LINK_HARDENING) $(LDFLAGS) -o $@ $^ $(boot_LIBS)
+	$(CC) $(CFLAGS) $(LINK_HARDENING) $(LDFLAGS) $(addprefix -Wl$(comma)--export-dynamic-symbol=,$(supervise_CALLS)) \
+		-o $@ $^ $(boot_LIBS)
 $(B)/nixuser-launch: $(call objects,$(launch_SRC))
 	$(CC) $(CFLAGS) $(LINK_HARDENING) $(LDFLAGS) -o $@ $^ $(launch_LIBS)
 
 
 module_objects = $(patsubst %.c,$(B)/module/%.o,$(1))
 $(B)/module/idmap/%.o: ALL_CFLAGS += -Iidmap
+$(B)/module/launcher/%.o: ALL_CFLAGS += -Ilauncher
 $(B)/module/%.o: %.c $(B)/config.h Makefile
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -fPIC -c -o $@ $<
 
 $(B)/nixuser-subid.so: $(call module_objects,$(subid_SRC))
 	$(CC) $(CFLAGS) -shared $(MODULE_HARDENING) $(LDFLAGS) -o $@ $^ $(subid_LIBS)
+$(B)/nixuser-supervise.so: $(call module_objects,$(supervise_SRC))
+	$(CC) $(CFLAGS) -shared $(MODULE_HARDENING) $(LDFLAGS) -o $@ $^ $(supervise_LIBS)
 
 # Rewritten only when a setting changed.
 $(B)/config.h: FORCE
@@ -119,6 +127,7 @@ $(B)/config.h: FORCE
 	   echo '#define STATE_DIR "$(STATE_DIR)"'; \
 	   echo '#define TTY_GID $(TTY_GID)'; \
 	   echo '#define HELPER_PATH "$(HELPER)"'; \
+	   echo '#define SUPERVISE_MODULE_PATH "$(LIBEXEC)/nixuser-supervise.so"'; \
 	   echo '#define SUBID_MODULE_PATH "$(LIBEXEC)/nixuser-subid.so"'; \
 	   echo '#define LAUNCH_PATH "$(LIBEXEC)/nixuser-launch"'; } > $@.new
 	@cmp -s $@ $@.new && rm $@.new || mv $@.new $@

@@ -21,6 +21,7 @@
 #include "dryrun.h"
 #include "footprint.h"
 #include "machine.h"
+#include "module.h"
 #include "options.h"
 #include "ownroot.h"
 #include "plan.h"
@@ -33,6 +34,7 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sysexits.h>
@@ -47,6 +49,24 @@ static void fill_standard_fds(void)
 	while (fd >= 0 && fd <= 2);
 	if (fd > 2)
 		(void)close(fd);
+}
+
+/*
+ * A closed pipe or a limit on file sizes is an error like others, no reason to
+ * die half way.
+ */
+static void prepare_signals(void)
+{
+	static const int later[] = SUPERVISE_SIGNALS;
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
+		sigaddset(&set, later[i]);
+	/* These fail for bad arguments only. */
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN);
 }
 
 static int print_plan(const struct closure *closure, const struct plan *plan)
@@ -91,6 +111,7 @@ static int run(const struct options *options, const struct plan *plan, struct st
 		.bus = footprint->bus,
 	};
 	enum supervision_end end = SUPERVISION_ABANDONED;
+	const struct module *module = NULL;
 	int status = EX_OK, launched;
 	int r = terminal_open(options->console, namespaces->master_fd, &terminal);
 
@@ -99,8 +120,12 @@ static int run(const struct options *options, const struct plan *plan, struct st
 	if (r >= 0 && terminal.interactive && !options->quiet)
 		fprintf(stderr, "Booting %s. Press ^] three times within a second to kill it.\r\n",
 			plan->name);
-	if (r >= 0)
-		r = supervise(&supervision, &status, &end);
+	if (r >= 0) {
+		start_await(start);
+		module = module_load();
+	}
+	if (module)
+		r = module->supervise(&supervision, &status, &end);
 	terminal_close(&terminal);
 	if (r < 0)
 		status = words_warn(EX_OSERR, r, "run the machine");
@@ -109,6 +134,8 @@ static int run(const struct options *options, const struct plan *plan, struct st
 	launched = words_status(start_release(start), LAUNCH_PATH);
 	if (end == SUPERVISION_ENDED)
 		return status;
+	if (r >= 0 && !module)
+		return EX_UNAVAILABLE;
 	if (end == SUPERVISION_UNPINNED)
 		return explain_pin(status, plan);
 	if (r >= 0 && launched == EX_SOFTWARE)
@@ -211,7 +238,7 @@ int main(int argc, char **argv)
 	if (options.dry_run && !closure.own_root)
 		return print_plan(&closure, &plan);
 
-	supervise_prepare_signals();
+	prepare_signals();
 	footprint_lock(&plan, &footprint);
 	if (closure.own_root)
 		status = make_own_root(&footprint, &closure);

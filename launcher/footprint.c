@@ -4,13 +4,16 @@
 #include "auto.h"
 #include "cgroup.h"
 #include "cleanup.h"
-#include "scope.h"
+#include "module.h"
 #include "start.h"
 #include "words.h"
 
 #include <err.h>
 #include <errno.h>
 #include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -35,6 +38,23 @@ void footprint_lock(struct plan *plan, struct footprint *ret)
 	err(EX_OSERR, "cannot make the runtime directory of machine '%s'", plan->name);
 }
 
+/* Is there a user manager at all? Cheap: an access(2) or two. */
+static bool scope_is_possible(void)
+{
+	const char *dir = getenv("XDG_RUNTIME_DIR");
+	char path[4096];
+
+	if (getenv("DBUS_SESSION_BUS_ADDRESS"))
+		return true;
+	if (!dir)
+		return false;
+	(void)snprintf(path, sizeof(path), "%s/bus", dir);	/* cut off, it does not exist */
+	if (access(path, R_OK | W_OK) == 0)
+		return true;
+	(void)snprintf(path, sizeof(path), "%s/systemd/private", dir);
+	return access(path, R_OK | W_OK) == 0;
+}
+
 /*
  * A cgroup that systemd has delegated; else a scope of our own; else, where
  * there is no user manager, one that we may write.
@@ -44,13 +64,17 @@ void footprint_lock(struct plan *plan, struct footprint *ret)
 static int find_cgroup(const struct plan *plan, pid_t launch_pid, sd_bus **ret_bus)
 {
 	auto_close int own_fd = cgroup_open_own();
+	const struct module *module;
 	int r;
 
 	if (own_fd < 0)
 		return -words_warn(EX_UNAVAILABLE, own_fd,
 				   "find our cgroup: cgroup v2 must be mounted on /sys/fs/cgroup");
 	if (!cgroup_is_delegated(own_fd) && scope_is_possible()) {
-		r = scope_enter(plan->name, launch_pid, ret_bus);
+		module = module_load();
+		if (!module)
+			return -EX_UNAVAILABLE;
+		r = module->scope_enter(plan->name, launch_pid, ret_bus);
 		if (r < 0 && !cgroup_is_writable(own_fd))
 			return -words_warn(EX_UNAVAILABLE, r,
 					   "get a scope from the user manager; try 'systemd-run "

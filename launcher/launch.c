@@ -6,9 +6,10 @@
  * helper has made the namespaces; an ordinary process of the caller's until then.
  *
  *  1. Receive the plan and the namespaces from nixuser-boot; enter them.
- *  2. Build the machine's root here, where the machine cannot undo it: root.c.
- *  3. Clone PID 1 into the inner namespaces and its cgroup; write its maps; it
- *     goes on by itself: payload.c.
+ *  2. Clone PID 1 into the inner user namespace and its cgroup, write its maps:
+ *     spawn.c. It makes the other namespaces, and waits: payload.c.
+ *  3. Meanwhile build the machine's root here, where the machine cannot undo it:
+ *     root.c. PID 1 takes it over from there and becomes the closure's init.
  *  4. Wait until it ends, or nixuser-boot does; clean up; report.
  *
  * It stays as long as the machine, because only it may remove what belongs to
@@ -19,13 +20,13 @@
 #include "fdpass.h"
 #include "plan.h"
 #include "root.h"
+#include "spawn.h"
 #include "step.h"
 
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -42,18 +43,6 @@
 
 /* As nixuser-boot hands it over. */
 #define SOCKET_FD 3
-
-/* How a payload that failed before its exec says so. */
-struct failure {
-	size_t step;
-	int error;
-};
-
-struct payload {
-	pid_t pid;
-	int pidfd;
-	int status_fd;	/* EOF when it has become init; else a struct failure */
-};
 
 _Noreturn static void fail(int r, const char *what)
 {
@@ -85,86 +74,6 @@ static int open_export(const struct plan *plan, int runtime_fd)
 	if (mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
 		return -errno;
 	return fd_steal(&fd);
-}
-
-_Noreturn static void become_payload(const struct machine *machine, int status_fd)
-{
-	struct failure failure;
-	int r = steps_run(payload_steps, payload_steps_count, machine, &failure.step);
-
-	failure.error = -r;
-	/* If nobody reads it any more, nobody wants to know. */
-	(void)!write(status_fd, &failure, sizeof(failure));
-	_exit(EX_OSERR);
-}
-
-static int write_map(pid_t pid, const char *name)
-{
-	static const char map[] = "0 0 65536\n";
-	char path[32];
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);	/* sized for it */
-	auto_close int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return -errno;
-	return write(fd, map, sizeof(map) - 1) == (ssize_t)sizeof(map) - 1 ? 0 : -errno;
-}
-
-/*
- * Everything but the cgroup namespace in one clone3(2), straight into the
- * machine's cgroup: no instant at which it is anywhere else.
- */
-static int clone_payload(struct machine *machine, struct payload *ret)
-{
-	struct payload payload = {.pidfd = -1};
-	struct clone_args args = {
-		.flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
-			 CLONE_NEWNET | CLONE_INTO_CGROUP | CLONE_PIDFD,
-		.pidfd = (uintptr_t)&payload.pidfd,
-		.exit_signal = SIGCHLD,
-		.cgroup = (unsigned int)machine->payload_fd,
-	};
-	int go[2], status[2];
-	int r;
-
-	if (pipe2(go, O_CLOEXEC) < 0 || pipe2(status, O_CLOEXEC) < 0)
-		return -errno;
-	payload.pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-	if (payload.pid < 0)
-		return -errno;
-	if (payload.pid == 0) {
-		(void)close(go[1]);	/* or it would never read EOF */
-		machine->go_fd = go[0];
-		become_payload(machine, status[1]);
-	}
-	(void)close(go[0]);
-	(void)close(status[1]);
-	payload.status_fd = status[0];
-	r = write_map(payload.pid, "uid_map");
-	if (r == 0)
-		r = write_map(payload.pid, "gid_map");
-	if (r == 0 && write(go[1], "", 1) != 1)
-		r = -errno;
-	(void)close(go[1]);	/* without a byte, the payload ends */
-	if (r == 0)
-		*ret = payload;
-	return r;
-}
-
-/* Returns when the payload has become the closure's init; says why if it could not. */
-static void wait_for_exec(const struct payload *payload)
-{
-	struct failure failure;
-	ssize_t n = read(payload->status_fd, &failure, sizeof(failure));
-
-	(void)close(payload->status_fd);
-	if (n == (ssize_t)sizeof(failure) && failure.step < payload_steps_count) {
-		errno = failure.error;
-		warn("cannot %s", payload_steps[failure.step].what);
-	} else if (n != 0) {
-		warnx("the machine's first process ended before it became init");
-	}
 }
 
 /* Return: 0; -EPIPE if nixuser-boot is gone. */
@@ -294,9 +203,8 @@ _Noreturn static void give_up(const struct machine *machine, int r, const char *
 	fail(r, what);
 }
 
-static void build_root(struct machine *machine)
+static void enter(struct machine *machine)
 {
-	size_t failed;
 	int r = enter_namespaces(machine);
 
 	if (r < 0)
@@ -305,15 +213,27 @@ static void build_root(struct machine *machine)
 	if (machine->export_fd < 0)
 		give_up(machine, machine->export_fd,
 			"prepare the directory for /run/host/unix-export");
+}
+
+/* PID 1 and its root, both at once. */
+static void start(struct machine *machine, struct payload *ret)
+{
+	size_t failed;
+	int r = spawn_payload(machine, ret);
+
+	if (r < 0)
+		give_up(machine, r, "start the machine's first process");
 	r = steps_run(root_steps, root_steps_count, machine, &failed);
 	if (r < 0)
 		give_up(machine, r, root_steps[failed].what);
+	(void)spawn_go(ret);	/* failing, it has ended: spawn_wait() says why */
+	spawn_wait(ret);
 }
 
 int main(int argc, char **argv)
 {
 	struct machine machine = {0};
-	struct payload payload;
+	struct payload payload = {0};
 	struct plan plan = {0};
 	siginfo_t end = {0};
 	bool released;
@@ -331,20 +251,17 @@ int main(int argc, char **argv)
 	receive_plan(&plan, &machine);
 	receive_namespaces(&machine);
 
-	build_root(&machine);
-	r = clone_payload(&machine, &payload);
-	if (r < 0)
-		give_up(&machine, r, "start the machine's first process");
-	wait_for_exec(&payload);
+	enter(&machine);
+	start(&machine, &payload);
 	(void)report(REPORT_RUNNING, &payload, NULL);	/* if it fails, supervise() ends at once */
 	let_go();
 
 	released = supervise(&payload, &end);
+	if (!released)	/* failing, is_released() says so */
+		(void)report(REPORT_ENDED, &payload, &end);
 	r = cleanup_payload(machine.fds[PLAN_CGROUP_FD], machine.fds[PLAN_RUNTIME_FD]);
-	if (!released) {
-		(void)report(REPORT_ENDED, &payload, &end);	/* failing, the next line says so */
+	if (!released)
 		released = is_released(true);
-	}
 	if (!released)
 		r = clean_up_alone(&machine);
 	plan_free(&plan);

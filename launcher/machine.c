@@ -11,10 +11,10 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <systemd/sd-id128.h>
 
-/* Ours, for what is derived from the host's machine-id: sd_id128_get_machine_app_specific(3). */
-#define APPLICATION SD_ID128_MAKE(6f,1c,2b,0a,5d,7e,4c,38,9e,41,f3,d2,8a,70,b6,95)
+/* Ours, for what is derived from the host's machine-id, which is to stay confidential: machine-id(5). */
+#define APPLICATION "6f1c2b0a5d7e4c389e41f3d28a70b695"
+#define MACHINE_ID "/etc/machine-id"
 
 bool machine_name_is_valid(const char *name)
 {
@@ -25,25 +25,33 @@ bool machine_name_is_valid(const char *name)
 	return len >= 1 && len <= PLAN_NAME_MAX && name[0] != '.' && strspn(name, allowed) == len;
 }
 
+/* A host without a machine-id still has users and names. */
+static void add_host(SHA2_CTX *ctx)
+{
+	auto_close int fd = open(MACHINE_ID, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	uint8_t host[PLAN_ID_SIZE - 1];
+	ssize_t n = fd < 0 ? 0 : read(fd, host, sizeof(host));
+
+	SHA256Update(ctx, (const uint8_t *)APPLICATION, sizeof(APPLICATION) - 1);
+	SHA256Update(ctx, host, n < 0 ? 0 : (size_t)n);
+}
+
 void machine_id(const char *name, char ret[static PLAN_ID_SIZE])
 {
 	uint8_t digest[SHA256_DIGEST_LENGTH];
-	sd_id128_t host = SD_ID128_NULL, id;
 	uid_t uid = getuid();
 	SHA2_CTX ctx;
 
-	/* A host without a machine-id still has users and names. */
-	(void)sd_id128_get_machine_app_specific(APPLICATION, &host);
 	SHA256Init(&ctx);
-	SHA256Update(&ctx, host.bytes, sizeof(host.bytes));
+	add_host(&ctx);
 	SHA256Update(&ctx, (const uint8_t *)&uid, sizeof(uid));
 	SHA256Update(&ctx, (const uint8_t *)name, strlen(name));
 	SHA256Final(digest, &ctx);
-	memcpy(id.bytes, digest, sizeof(id.bytes));
 	/* Marked as a random UUID, which is what machine-id(5) asks for. */
-	id.bytes[6] = (uint8_t)((id.bytes[6] & 0x0f) | 0x40);
-	id.bytes[8] = (uint8_t)((id.bytes[8] & 0x3f) | 0x80);
-	(void)sd_id128_to_string(id, ret);
+	digest[6] = (uint8_t)((digest[6] & 0x0f) | 0x40);
+	digest[8] = (uint8_t)((digest[8] & 0x3f) | 0x80);
+	for (size_t i = 0; i < (PLAN_ID_SIZE - 1) / 2; i++)
+		(void)snprintf(ret + 2 * i, 3, "%02x", digest[i]);	/* two digits and a NUL */
 }
 
 /* Ours alone: what is in there is trusted by the next start. */

@@ -29,24 +29,32 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-static int wait_for_maps(const struct machine *machine)
+static int wait_to_go(const struct machine *machine)
 {
 	char byte;
 
-	/* EOF: nixuser-launch has ended. */
-	if (read(machine->go_fd, &byte, 1) != 1)
-		return -ECANCELED;
-	return getuid() == 0 && getgid() == 0 ? 0 : -EPERM;
+	/* EOF: nixuser-launch has ended, or could not make our root. */
+	return read(machine->go_fd, &byte, 1) == 1 ? 0 : -ECANCELED;
 }
 
-/*
- * Not with the others at clone(2): the root of a cgroup namespace is where the
- * cloning process is, and that is not yet payload/.
- */
-static int unshare_cgroup(const struct machine *machine)
+static int wait_for_maps(const struct machine *machine)
+{
+	int r = wait_to_go(machine);
+
+	return r < 0 ? r : getuid() == 0 && getgid() == 0 ? 0 : -EPERM;
+}
+
+static int unshare_namespaces(const struct machine *machine)
 {
 	(void)machine;
-	return unshare(CLONE_NEWCGROUP) < 0 ? -errno : 0;
+	return unshare(CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET | CLONE_NEWCGROUP) < 0 ? -errno : 0;
+}
+
+/* Now that all is in it that has to be locked. */
+static int unshare_mounts(const struct machine *machine)
+{
+	(void)machine;
+	return unshare(CLONE_NEWNS) < 0 ? -errno : 0;
 }
 
 /* A locked mount cannot be pivoted into; its bind onto itself can. */
@@ -283,15 +291,17 @@ static int run_init(const struct machine *machine)
 
 const struct step payload_steps[] = {
 	{"wait for the id maps of the machine", wait_for_maps},
-	{"unshare the cgroup namespace", unshare_cgroup},
+	{"unshare the ipc, uts, net and cgroup namespaces", unshare_namespaces},
+	{"set the host name", set_hostname},
+	{"bring up the loopback interface", raise_loopback},
+	{"join a new session keyring", join_keyring},
+	{"wait for the machine's root", wait_to_go},
+	{"unshare the mount namespace", unshare_mounts},
 	{"enter the machine's root", enter_root},
 	{"mount proc, sysfs, cgroup2 and the machine's tmpfs", make_mounts},
 	{"make /run/host", make_run_host},
 	{"make /run/host read-only", protect_run_host},
 	{"pivot into the machine's root", pivot},
-	{"set the host name", set_hostname},
-	{"bring up the loopback interface", raise_loopback},
-	{"join a new session keyring", join_keyring},
 	{"drop capabilities", drop_capabilities},
 	{"open /dev/console", open_console},
 	{"reset signals", reset_signals},

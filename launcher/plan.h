@@ -73,7 +73,7 @@ void plan_free(struct plan *plan);
 /* What nixuser-launch says, in this order; ENDED is the last. */
 enum report_kind {
 	REPORT_RUNNING = 'R',	/* PID 1 has become init, or failed to; a pidfd comes along */
-	REPORT_ENDED = 'E',	/* it has ended, and all of it is cleaned up */
+	REPORT_ENDED = 'E',	/* it has ended; what it leaves is removed before we end, too */
 };
 
 struct report {

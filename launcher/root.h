@@ -17,7 +17,7 @@ struct machine {
 	int ns_fds[WORD_FDS];
 	int export_fd;		/* detached mount of the runtime directory's unix-export/ */
 	int payload_fd;		/* O_PATH of the cgroup payload/ */
-	int go_fd;		/* payload: a byte says that its maps are written */
+	int go_fd;		/* payload: a byte when its maps are written, one when its root is made */
 };
 
 extern const struct step root_steps[];

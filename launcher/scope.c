@@ -4,6 +4,7 @@
 #include "auto.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <systemd/sd-bus.h>
@@ -32,22 +33,6 @@ static void unref_message(sd_bus_message **m)
 
 #define auto_bus __attribute__((cleanup(close_bus)))
 #define auto_message __attribute__((cleanup(unref_message)))
-
-bool scope_is_possible(void)
-{
-	const char *dir = getenv("XDG_RUNTIME_DIR");
-	char path[4096];
-
-	if (getenv("DBUS_SESSION_BUS_ADDRESS"))
-		return true;
-	if (!dir)
-		return false;
-	(void)snprintf(path, sizeof(path), "%s/bus", dir);	/* cut off, it does not exist */
-	if (access(path, R_OK | W_OK) == 0)
-		return true;
-	(void)snprintf(path, sizeof(path), "%s/systemd/private", dir);
-	return access(path, R_OK | W_OK) == 0;
-}
 
 /* Without dbus-user-session there is the manager's own socket, as for systemctl --user. */
 static int open_manager(sd_bus **ret)

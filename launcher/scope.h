@@ -3,12 +3,8 @@
 /* Used by: nixuser-boot. Privilege: none. */
 #pragma once
 
-#include <stdbool.h>
 #include <systemd/sd-bus.h>
 #include <sys/types.h>
-
-/* scope_is_possible() - is there a user bus at all? Cheap: one access(2). */
-bool scope_is_possible(void);
 
 /**
  * scope_enter() - have the user manager put us into a scope of our own
@@ -25,7 +21,8 @@ bool scope_is_possible(void);
  * Source: org.freedesktop.systemd1(5),
  * StartTransientUnit(); systemd.scope(5).
  */
-int scope_enter(const char *name, pid_t companion, sd_bus **ret_bus);
+typedef int scope_enter_t(const char *name, pid_t companion, sd_bus **ret_bus);
+scope_enter_t scope_enter;
 
 /**
  * scope_watch() - hear of it when the manager wants our scope to stop

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,6 +19,8 @@
 
 /* Where both programs expect their socket. */
 #define SOCKET_FD 3
+/* Longer than nixuser-launch takes, and no delay that anybody would notice. */
+#define START_AWAIT_MS 20
 
 /*
  * In the child: with no signal blocked (our event loop blocks those it reads),
@@ -108,6 +111,14 @@ int start_send_namespaces(const struct start *start, const struct namespaces *na
 	};
 
 	return fdpass_send(start->launch_sock, &word, 1, fds, WORD_FDS);
+}
+
+void start_await(const struct start *start)
+{
+	struct pollfd p = {.fd = start->launch_sock, .events = POLLIN};
+
+	/* Failing or interrupted, it was a shorter wait. */
+	(void)poll(&p, 1, START_AWAIT_MS);
 }
 
 int start_release(struct start *start)

@@ -56,6 +56,14 @@ int start_receive(const struct start *start, const struct closure *closure,
 int start_send_namespaces(const struct start *start, const struct namespaces *namespaces);
 
 /**
+ * start_await() - leave the processors to nixuser-launch and PID 1
+ *
+ * Until PID 1 is the closure's init and says nothing for a while, or for 20 ms;
+ * what is loaded after that is loaded beside it.
+ */
+void start_await(const struct start *start);
+
+/**
  * start_release() - have nixuser-launch end its machine, if it has one, and itself
  *
  * What is left then is ours to remove. Returns when it has ended.

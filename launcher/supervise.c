@@ -4,6 +4,7 @@
 #include "auto.h"
 #include "fdpass.h"
 #include "pin.h"
+#include "pump.h"
 #include "scope.h"
 #include "trim.h"
 
@@ -35,22 +36,10 @@ struct loop {
 	int pin_fd;		/* the temporary root, as long as it is open; -1 without a daemon */
 	int pin_error;		/* -errno, if there is none that holds */
 	struct report end;	/* kind is 0 until it has ended */
+	struct pump pump;
 };
 
-static const int handled[] = {SIGTERM, SIGINT, SIGHUP, SIGWINCH};
-
-void supervise_prepare_signals(void)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)
-		sigaddset(&set, handled[i]);
-	/* These fail for bad arguments only. */
-	(void)sigprocmask(SIG_BLOCK, &set, NULL);
-	(void)signal(SIGPIPE, SIG_IGN);
-	(void)signal(SIGXFSZ, SIG_IGN);
-}
+static const int handled[] = SUPERVISE_SIGNALS;
 
 static void send_signal(struct loop *loop, int sig)
 {
@@ -295,7 +284,7 @@ static int attach(struct loop *loop)
 	if (r >= 0 && s->bus)
 		r = scope_watch(s->bus, loop->event, on_request_stop, loop);
 	if (r >= 0)
-		r = terminal_attach(s->terminal, loop->event, on_escape, on_hangup, loop);
+		r = pump_attach(&loop->pump, s->terminal, loop->event);
 	return r;
 }
 
@@ -312,13 +301,15 @@ static void judge(const struct loop *loop, int *ret_status, enum supervision_end
 
 int supervise(const struct supervision *s, int *ret_status, enum supervision_end *ret_end)
 {
-	struct loop loop = {.s = s, .pidfd = -1, .pin_fd = -1};
+	struct loop loop = {.s = s, .pidfd = -1, .pin_fd = -1,
+		.pump = {.on_escape = on_escape, .on_hangup = on_hangup, .data = &loop}};
 	int r = sd_event_new(&loop.event);
 
 	if (r >= 0)
 		r = attach(&loop);
 	if (r >= 0)
 		r = sd_event_loop(loop.event);
+	pump_detach(&loop.pump);
 	sd_event_unref(loop.event);
 	if (r < 0)
 		send_signal(&loop, SIGKILL);

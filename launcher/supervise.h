@@ -26,13 +26,8 @@ enum supervision_end {
 	SUPERVISION_UNPINNED,	/* the machine was killed: its closure may be collected */
 };
 
-/**
- * supervise_prepare_signals() - block what the loop will read, ignore what would kill us
- *
- * So that no request is lost before the loop runs; and a closed pipe or a limit
- * on file sizes is an error like others, no reason to die half way.
- */
-void supervise_prepare_signals(void);
+/* Read by the loop; to be blocked from the start, so that no request is lost. */
+#define SUPERVISE_SIGNALS {SIGTERM, SIGINT, SIGHUP, SIGWINCH}
 
 /**
  * supervise() - carry the console, pass on readiness and requests, until it ends
@@ -47,4 +42,6 @@ void supervise_prepare_signals(void);
  *
  * Return: 0, -errno of the event loop; the machine is killed then.
  */
-int supervise(const struct supervision *s, int *ret_status, enum supervision_end *ret_end);
+typedef int supervise_t(const struct supervision *s, int *ret_status,
+			enum supervision_end *ret_end);
+supervise_t supervise;
