@@ -62,11 +62,10 @@ helper_SRC := helper/main.c helper/lookup.c helper/gcroot.c helper/storepath.c \
 subid_SRC := idmap/plugin.c idmap/range.c
 boot_SRC := launcher/boot.c launcher/options.c launcher/request.c launcher/footprint.c launcher/words.c launcher/closure.c \
 	launcher/ownroot.c launcher/machine.c launcher/cgroup.c launcher/terminal.c launcher/module.c \
-	launcher/plan.c launcher/cleanup.c launcher/start.c launcher/dryrun.c launcher/mounts.c \
+	launcher/cleanup.c launcher/start.c launcher/dryrun.c launcher/mounts.c \
+	launcher/launch.c launcher/pid1.c launcher/root.c launcher/payload.c \
 	common/fdpass.c
 supervise_SRC := launcher/supervise.c launcher/pump.c launcher/scope.c launcher/pin.c launcher/trim.c
-launch_SRC := launcher/launch.c launcher/spawn.c launcher/root.c launcher/payload.c launcher/mounts.c launcher/plan.c \
-	launcher/cleanup.c common/fdpass.c
 
 helper_LIBS = $(BSD_LIBS)
 subid_LIBS = $(SUBID_LIBS)
@@ -74,9 +73,8 @@ boot_LIBS = $(BSD_LIBS)
 supervise_LIBS = $(SYSTEMD_LIBS)
 # What nixuser-supervise.so calls in the program that loads it.
 supervise_CALLS = options_tell terminal_close terminal_resize fdpass_recv
-launch_LIBS =
 
-PROGRAMS := $(B)/nixuser-helper $(B)/nixuser-boot $(B)/nixuser-launch
+PROGRAMS := $(B)/nixuser-helper $(B)/nixuser-boot
 # Loaded by a program when it needs them, because of what they bring along.
 MODULES := $(B)/nixuser-subid.so $(B)/nixuser-supervise.so
 
@@ -100,9 +98,6 @@ $(B)/nixuser-helper: $(call objects,$(helper_SRC))
 $(B)/nixuser-boot: $(call objects,$(boot_SRC))
 	$(CC) $(CFLAGS) $(LINK_HARDENING) $(LDFLAGS) $(addprefix -Wl$(comma)--export-dynamic-symbol=,$(supervise_CALLS)) \
 		-o $@ $^ $(boot_LIBS)
-$(B)/nixuser-launch: $(call objects,$(launch_SRC))
-	$(CC) $(CFLAGS) $(LINK_HARDENING) $(LDFLAGS) -o $@ $^ $(launch_LIBS)
-
 
 module_objects = $(patsubst %.c,$(B)/module/%.o,$(1))
 $(B)/module/idmap/%.o: ALL_CFLAGS += -Iidmap
@@ -128,8 +123,7 @@ $(B)/config.h: FORCE
 	   echo '#define TTY_GID $(TTY_GID)'; \
 	   echo '#define HELPER_PATH "$(HELPER)"'; \
 	   echo '#define SUPERVISE_MODULE_PATH "$(LIBEXEC)/nixuser-supervise.so"'; \
-	   echo '#define SUBID_MODULE_PATH "$(LIBEXEC)/nixuser-subid.so"'; \
-	   echo '#define LAUNCH_PATH "$(LIBEXEC)/nixuser-launch"'; } > $@.new
+	   echo '#define SUBID_MODULE_PATH "$(LIBEXEC)/nixuser-subid.so"'; } > $@.new
 	@cmp -s $@ $@.new && rm $@.new || mv $@.new $@
 .PHONY: FORCE
 FORCE:
@@ -141,7 +135,6 @@ FORCE:
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXEC) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man8
 	install -m 0755 $(B)/nixuser-boot $(DESTDIR)$(PREFIX)/bin/nixuser-boot
-	install -m 0755 $(B)/nixuser-launch $(DESTDIR)$(LIBEXEC)/nixuser-launch
 	install -m 0755 $(B)/nixuser-helper $(DESTDIR)$(LIBEXEC)/nixuser-helper
 	install -m 0644 $(MODULES) $(DESTDIR)$(LIBEXEC)
 	install -m 0644 man/nixuser-boot.1 $(DESTDIR)$(MANDIR)/man1
@@ -154,7 +147,7 @@ install-caps:
 	getcap $(DESTDIR)$(LIBEXEC)/nixuser-helper
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/nixuser-boot $(DESTDIR)$(LIBEXEC)/nixuser-launch \
+	rm -f $(DESTDIR)$(PREFIX)/bin/nixuser-boot \
 		$(DESTDIR)$(LIBEXEC)/nixuser-helper $(addprefix $(DESTDIR)$(LIBEXEC)/,$(notdir $(MODULES))) \
 		$(DESTDIR)$(MANDIR)/man1/nixuser-boot.1 \
 		$(DESTDIR)$(MANDIR)/man8/nixuser-helper.8 $(DESTDIR)$(MANDIR)/man8/nixuser-launch.8

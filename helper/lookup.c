@@ -28,12 +28,10 @@ static enum refusal find_ranges(struct caller caller, struct lookup *ret)
 		.name = name, .uid = caller.uid,
 		.self = {[SUBID_UID] = caller.uid, [SUBID_GID] = caller.gid},
 	};
-	enum refusal r;
 
 	if (!pw || strlcpy(name, pw->pw_name, sizeof(name)) >= sizeof(name))
 		return REFUSED_CALLER_UNKNOWN;
-	r = subid_find(&user, SUBID_UID, &ret->uids);
-	return r != REFUSED_NOT ? r : subid_find(&user, SUBID_GID, &ret->gids);
+	return subid_find(&user, ret->ranges);
 }
 
 /*
@@ -84,9 +82,9 @@ static enum refusal check_answer(const struct lookup *found, struct caller calle
 	if (!memchr(found->base, '\0', sizeof(found->base)) ||
 	    storepath_check_base(found->base) != REFUSED_NOT)
 		return REFUSED_LOOKUP_GARBLED;
-	if (found->uids.count != RANGE_COUNT || found->gids.count != RANGE_COUNT ||
-	    range_check(found->uids, caller.uid) != REFUSED_NOT ||
-	    range_check(found->gids, caller.gid) != REFUSED_NOT)
+	if (found->ranges[SUBID_UID].count != RANGE_COUNT || found->ranges[SUBID_GID].count != RANGE_COUNT ||
+	    range_check(found->ranges[SUBID_UID], caller.uid) != REFUSED_NOT ||
+	    range_check(found->ranges[SUBID_GID], caller.gid) != REFUSED_NOT)
 		return REFUSED_LOOKUP_GARBLED;
 	return REFUSED_NOT;
 }

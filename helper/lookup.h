@@ -3,7 +3,7 @@
 /* Used by: nixuser-helper. Privilege: none inside the child. */
 #pragma once
 
-#include "range.h"
+#include "subid.h"
 #include "refusal.h"
 #include "storepath.h"
 
@@ -19,7 +19,7 @@ struct caller {
 struct lookup {
 	uint32_t magic;
 	uint32_t refusal;			/* enum refusal */
-	struct id_range uids, gids;		/* valid if not refused */
+	struct id_range ranges[SUBID_KINDS];	/* valid if not refused */
 	char base[STOREPATH_BASE_SIZE];		/* valid if not refused */
 };
 

@@ -128,11 +128,11 @@ static void require_capable(const char *link, bool capable)
 
 static int print_plan(const struct lookup *found, struct caller caller)
 {
+	const struct id_range uids = found->ranges[SUBID_UID], gids = found->ranges[SUBID_GID];
+
 	printf("toplevel " STORE_DIR "/%s\n", found->base);
-	printf("uid 0 %" PRIu64 " %" PRIu64 "\nuid 65536 %u 1\n", found->uids.start,
-	       found->uids.count, caller.uid);
-	printf("gid 0 %" PRIu64 " %" PRIu64 "\ngid 65536 %u 1\n", found->gids.start,
-	       found->gids.count, caller.gid);
+	printf("uid 0 %" PRIu64 " %" PRIu64 "\nuid 65536 %u 1\n", uids.start, uids.count, caller.uid);
+	printf("gid 0 %" PRIu64 " %" PRIu64 "\ngid 65536 %u 1\n", gids.start, gids.count, caller.gid);
 	return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
 }
 

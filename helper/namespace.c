@@ -92,8 +92,8 @@ int namespace_clone(enum refusal *ret_refusal, struct namespace *ret,
 int namespace_map(struct namespace *ns, const struct lookup *found, struct caller caller)
 {
 	char uid_map[RANGE_MAP_SIZE], gid_map[RANGE_MAP_SIZE], byte;
-	ssize_t uid_len = range_map(found->uids, caller.uid, uid_map);
-	ssize_t gid_len = range_map(found->gids, caller.gid, gid_map);
+	ssize_t uid_len = range_map(found->ranges[SUBID_UID], caller.uid, uid_map);
+	ssize_t gid_len = range_map(found->ranges[SUBID_GID], caller.gid, gid_map);
 	int r;
 
 	if (uid_len < 0 || gid_len < 0)

@@ -35,12 +35,10 @@ static enum refusal choose(const struct subid_user *user, enum subid_kind kind,
 				  : subid_get_gid_ranges(user->name, &found);
 
 	/* libsubid has one -1 for "unknown user" and for "failed". */
-	if (n < 0)
+	if (n < 0 || (n > 0 && !found))
 		return REFUSED_SUBID_LOOKUP;
 	if (n > SUBID_RANGES_MAX)
 		return REFUSED_RANGE_MANY;
-	if (n > 0 && !found)
-		return REFUSED_SUBID_LOOKUP;
 	for (int i = 0; i < n; i++)
 		ranges[i] = (struct id_range){.start = found[i].start, .count = found[i].count};
 	return range_choose(ranges, (size_t)n, user->self[kind], ret);

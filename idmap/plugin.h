@@ -7,7 +7,7 @@
 #include "subid.h"
 
 /**
- * plugin_find() - as subid_find(), from a plugin
+ * plugin_find() - the range of @kind that a plugin has
  * @source: the word in nsswitch.conf
  *
  * libsubid falls back to the files silently when a plugin cannot be loaded, which a

@@ -6,7 +6,7 @@
 #include "subid.h"
 
 /**
- * subfile_find() - as subid_find(), from the file of @kind
+ * subfile_find() - the range in the file of @kind
  *
  * libsubid would name the same ranges, but does not say who else has a part of
  * them: for that the file has to be read whole. A line that cannot be understood

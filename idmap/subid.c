@@ -50,22 +50,24 @@ static enum refusal find_source(char *ret, size_t size)
  * libsubid and the dozen libraries it brings along are loaded for those hosts
  * only whose ranges the files do not have: they are half of the helper's time.
  */
-static enum refusal ask_plugin(const char *source, const struct subid_user *user,
-			       enum subid_kind kind, struct id_range *ret)
+static plugin_find_t *load_plugin(void)
 {
 	void *module = dlopen(SUBID_MODULE_PATH, RTLD_NOW | RTLD_LOCAL);
-	void *ask = module ? dlsym(module, "plugin_find") : NULL;
 
-	return ask ? ((plugin_find_t *)ask)(source, user, kind, ret) : REFUSED_SUBID_MODULE;
+	return module ? (plugin_find_t *)dlsym(module, "plugin_find") : NULL;
 }
 
-enum refusal subid_find(const struct subid_user *user, enum subid_kind kind, struct id_range *ret)
+enum refusal subid_find(const struct subid_user *user, struct id_range ret[static SUBID_KINDS])
 {
+	plugin_find_t *ask = NULL;
 	char source[32];
 	enum refusal r = find_source(source, sizeof(source));
 
-	if (r != REFUSED_NOT)
-		return r;
-	return strcmp(source, "files") == 0 ? subfile_find(user, kind, ret)
-					    : ask_plugin(source, user, kind, ret);
+	if (r == REFUSED_NOT && strcmp(source, "files") != 0) {
+		ask = load_plugin();
+		r = ask ? REFUSED_NOT : REFUSED_SUBID_MODULE;
+	}
+	for (enum subid_kind kind = 0; r == REFUSED_NOT && kind < SUBID_KINDS; kind++)
+		r = ask ? ask(source, user, kind, &ret[kind]) : subfile_find(user, kind, &ret[kind]);
+	return r;
 }

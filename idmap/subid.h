@@ -8,28 +8,27 @@
 
 #include <sys/types.h>
 
-enum subid_kind { SUBID_UID, SUBID_GID };
+enum subid_kind { SUBID_UID, SUBID_GID, SUBID_KINDS };
 
 #define SUBID_RANGES_MAX 16	/* nobody has more; see range_choose() */
 
 struct subid_user {
 	const char *name;
 	uid_t uid;		/* his ranges may be under either */
-	uint64_t self[2];	/* by kind: his uid and his gid, which no range may include */
+	uint64_t self[SUBID_KINDS];	/* by kind: his uid and his gid, which no range may include */
 };
 
 /**
- * subid_find() - the range of RANGE_COUNT ids that a user's machine gets
+ * subid_find() - the two ranges of RANGE_COUNT ids that a user's machine gets
  * @user: borrowed
- * @kind: which of the two databases
- * @ret:  the range
+ * @ret:  the ranges, by kind
  *
  * The source that /etc/nsswitch.conf names answers, or nobody: the files
  * (subfile.h), or by libsubid a plugin (plugin.h). No other user may own any id of
- * the range.
+ * a range.
  *
  * Allocates, opens files, runs NSS and plugins: only in a process that holds
  * nothing. Return: REFUSED_NOT, or the reason.
  * Source: subid(5), subuid(5).
  */
-enum refusal subid_find(const struct subid_user *user, enum subid_kind kind, struct id_range *ret);
+enum refusal subid_find(const struct subid_user *user, struct id_range ret[static SUBID_KINDS]);

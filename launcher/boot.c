@@ -5,9 +5,8 @@
  *  1. Which closure, can it boot, as what machine? request.c, closure.c, plan.h.
  *  2. Lock the machine's runtime directory (machine.c); for a closure that is
  *     named by its store path, make a gc root in it (ownroot.c).
- *  3. Start nixuser-helper and nixuser-launch: start.c. While they work: find or
- *     make a delegated cgroup (footprint.c, cgroup.c, scope.c), send
- *     nixuser-launch the plan.
+ *  3. Start nixuser-helper: start.c. While it works: find or make a delegated
+ *     cgroup (footprint.c, cgroup.c, scope.c), fork nixuser-launch (launch.c).
  *  4. Receive the namespaces and the console from the helper; pass the former on.
  *  5. Carry the console until the machine ends: supervise.c, terminal.c. Soon
  *     after it runs, ask the nix daemon for a temporary root of its closure: pin.c.
@@ -20,6 +19,7 @@
 #include "config.h"
 #include "dryrun.h"
 #include "footprint.h"
+#include "launch.h"
 #include "machine.h"
 #include "module.h"
 #include "options.h"
@@ -74,10 +74,10 @@ static int print_plan(const struct closure *closure, const struct plan *plan)
 	int status = start_check(closure->link);
 
 	if (status < 0)
-		return words_warn(EX_OSERR, status, "start nixuser-helper");
+		return words_not_run(HELPER_PATH, status);
 	if (status == EX_OK)
 		dryrun_print(closure, plan);
-	return words_status(status, HELPER_PATH);
+	return status;
 }
 
 static int make_notify_socket(void)
@@ -99,113 +99,125 @@ static int explain_pin(int r, const struct plan *plan)
 	return EX_DATAERR;
 }
 
+/* The machine is gone, and not by its own will. Returns the exit status. */
+static int explain_end(enum supervision_end end, int status, const struct plan *plan,
+		       struct start *start)
+{
+	int launched = start_reap(&start->launch_pid);
+
+	if (end == SUPERVISION_UNPINNED)
+		return explain_pin(status, plan);
+	if (status == EX_OK && launched == EX_SOFTWARE)
+		warnx("nixuser-launch was killed, and machine '%s' with it", plan->name);
+	return status != EX_OK ? status : launched != EX_OK ? launched : EX_SOFTWARE;
+}
+
+/* From the namespaces to the end of the machine. Returns an exit status, or -errno. */
+static int carry(struct supervision *s, const struct start *start,
+		 const struct namespaces *namespaces, enum supervision_end *ret_end)
+{
+	const struct module *module;
+	int status = EX_OK, r;
+
+	r = terminal_open(s->options->console, namespaces->master_fd, s->terminal);
+	if (r < 0)
+		return r;
+	r = start_send_namespaces(start, namespaces);
+	if (r < 0)
+		return r;
+	if (s->terminal->interactive && !s->options->quiet)
+		fprintf(stderr, "Booting %s. Press ^] three times within a second to kill it.\r\n",
+			s->name);
+	start_await(start);
+	module = module_load();
+	if (!module)
+		return EX_UNAVAILABLE;
+	r = module->supervise(s, &status, ret_end);
+	return r < 0 ? r : status;
+}
+
 /* Stage 5, when the namespaces are there. Returns the exit status. */
 static int run(const struct options *options, const struct plan *plan, struct start *start,
 	       const struct footprint *footprint, const struct namespaces *namespaces,
 	       int notify_fd)
 {
 	struct terminal terminal = {.master_fd = -1};
-	const struct supervision supervision = {
+	struct supervision supervision = {
 		.options = options, .name = plan->name, .toplevel = plan->toplevel,
 		.terminal = &terminal, .sock = start->launch_sock, .notify_fd = notify_fd,
 		.bus = footprint->bus,
 	};
 	enum supervision_end end = SUPERVISION_ABANDONED;
-	const struct module *module = NULL;
-	int status = EX_OK, launched;
-	int r = terminal_open(options->console, namespaces->master_fd, &terminal);
+	int status = carry(&supervision, start, namespaces, &end);
 
-	if (r >= 0)
-		r = start_send_namespaces(start, namespaces);
-	if (r >= 0 && terminal.interactive && !options->quiet)
-		fprintf(stderr, "Booting %s. Press ^] three times within a second to kill it.\r\n",
-			plan->name);
-	if (r >= 0) {
-		start_await(start);
-		module = module_load();
-	}
-	if (module)
-		r = module->supervise(&supervision, &status, &end);
 	terminal_close(&terminal);
-	if (r < 0)
-		status = words_warn(EX_OSERR, r, "run the machine");
-
-	(void)start_reap(start->helper_pid);	/* it has done its work */
-	launched = words_status(start_release(start), LAUNCH_PATH);
+	if (status < 0 && end != SUPERVISION_UNPINNED)
+		status = words_warn(EX_OSERR, status, "run the machine");
+	start_release(start);
 	if (end == SUPERVISION_ENDED)
 		return status;
-	if (r >= 0 && !module)
-		return EX_UNAVAILABLE;
-	if (end == SUPERVISION_UNPINNED)
-		return explain_pin(status, plan);
-	if (r >= 0 && launched == EX_SOFTWARE)
-		warnx("nixuser-launch was killed, and machine '%s' with it", plan->name);
-	footprint_empty_as_root(footprint, namespaces->userns_fd);
-	return r < 0 ? status : launched == EX_OK ? EX_SOFTWARE : launched;
+	status = explain_end(end, status, plan, start);
+	if (end == SUPERVISION_ABANDONED)
+		footprint_empty_as_root(footprint, namespaces->userns_fd);
+	return status;
 }
 
 /*
- * The helper's part of stage 4. Returns an exit status, EX_OK with @ret; its own
- * end, which nobody has to wait for then, is reaped in run().
+ * The helper's part of stage 4. Returns an exit status, EX_OK with @ret; for its
+ * own end nobody has to wait then.
  */
-static int receive(const struct start *start, const struct closure *closure,
+static int receive(struct start *start, const struct closure *closure,
 		   struct namespaces *ret)
 {
 	int r = start_receive(start, closure, ret), helped;
 
 	if (r == 0)
 		return EX_OK;
-	helped = words_status(start_reap(start->helper_pid), HELPER_PATH);
+	helped = start_reap(&start->helper_pid);
 	if (r == -EPIPE)	/* it has said why */
 		return helped == EX_OK ? EX_SOFTWARE : helped;
 	return words_warn(EX_OSERR, r, "get the namespaces from nixuser-helper");
 }
 
-/* The end of stage 3: a cgroup, and the plan to nixuser-launch. */
-static int prepare(const struct plan *plan, const struct start *start,
-		   struct footprint *footprint, int *ret_notify_fd)
+/* The end of stage 3: a cgroup, and nixuser-launch. */
+static int prepare(const struct plan *plan, struct start *start, struct footprint *footprint,
+		   int *ret_notify_fd)
 {
-	int status = footprint_make_cgroup(plan, start->launch_pid, footprint);
+	int status = footprint_make_cgroup(plan, footprint);
 	int r;
 
 	if (status != EX_OK)
 		return status;
 	r = *ret_notify_fd = make_notify_socket();
 	if (r >= 0)
-		r = plan_send(start->launch_sock, plan, (int[PLAN_FDS]){
-			[PLAN_CGROUP_FD] = footprint->cgroup_fd,
-			[PLAN_RUNTIME_FD] = footprint->runtime.dir_fd,
-			[PLAN_NOTIFY_FD] = *ret_notify_fd,
-		});
-	/* EPIPE: it could not be run; who reaps it says so. */
-	return r < 0 && r != -EPIPE ? words_warn(EX_OSERR, r, "plan the machine") : EX_OK;
+		r = launch_start(&(struct launch){
+			.plan = plan, .cgroup_fd = footprint->cgroup_fd,
+			.runtime_fd = footprint->runtime.dir_fd, .notify_fd = *ret_notify_fd,
+		}, &start->launch_pid, &start->launch_sock);
+	return r < 0 ? words_warn(EX_OSERR, r, "start nixuser-launch") : EX_OK;
 }
 
 /* Stages 3 to 5. Returns the exit status. */
 static int boot(const struct options *options, const struct closure *closure,
-		const struct plan *plan, struct footprint *footprint)
+		const struct plan *plan, struct footprint *footprint, struct start *start)
 {
 	struct namespaces namespaces;
-	struct start start = {0};
 	int notify_fd, status, r;
 
-	r = start_programs(closure->link, &start);
-	if (r < 0) {
-		status = start.helper_pid > 0 ? start_reap(start.helper_pid) : EX_OK;
-		return status != EX_OK ? words_status(status, HELPER_PATH)
-			: words_warn(EX_OSERR, r, "start nixuser-helper and nixuser-launch");
-	}
-	status = prepare(plan, &start, footprint, &notify_fd);
+	r = start_helper(closure->link, start);
+	if (r < 0)
+		return words_not_run(HELPER_PATH, r);
+	status = prepare(plan, start, footprint, &notify_fd);
 	if (status == EX_OK) {
 		options_tell(options, "cgroup and runtime directory %s made", plan->runtime_path);
-		status = receive(&start, closure, &namespaces);
+		status = receive(start, closure, &namespaces);
 	}
 	if (status == EX_OK) {
 		options_tell(options, "namespaces and console made");
-		return run(options, plan, &start, footprint, &namespaces, notify_fd);
+		return run(options, plan, start, footprint, &namespaces, notify_fd);
 	}
-	auto_close_fd(&start.helper_sock);
-	(void)start_release(&start);
+	auto_close_fd(&start->helper_sock);
+	start_release(start);
 	footprint_empty(footprint);
 	return status;
 }
@@ -224,6 +236,7 @@ static int make_own_root(const struct footprint *footprint, struct closure *clos
 
 int main(int argc, char **argv)
 {
+	struct start start = {.helper_sock = -1, .launch_sock = -1};
 	struct footprint footprint;
 	struct options options;
 	struct closure closure;
@@ -244,7 +257,8 @@ int main(int argc, char **argv)
 		status = make_own_root(&footprint, &closure);
 	if (status == EX_OK)
 		status = options.dry_run ? print_plan(&closure, &plan)
-					 : boot(&options, &closure, &plan, &footprint);
+					 : boot(&options, &closure, &plan, &footprint, &start);
 	footprint_remove(&footprint, &plan);
+	start_end(&start);
 	return status;
 }

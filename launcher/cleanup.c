@@ -97,12 +97,15 @@ static int clear_tree(int base_fd, bool files)
 
 static int remove_tree(int parent_fd, const char *name, bool files)
 {
-	auto_close int fd = openat(parent_fd, name,
-				   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	auto_close int fd = -1;
 	int r;
 
+	/* Mostly it is empty. */
+	if (unlinkat(parent_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+		return 0;
+	fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
+		return -errno;
 	r = clear_tree(fd, files);
 	if (r < 0)
 		return r;
@@ -146,15 +149,15 @@ int cleanup_payload(int cgroup_fd, int runtime_fd)
 	int r, export;
 
 	export = remove_tree(runtime_fd, CLEANUP_EXPORT, true);
-	if (cgroup_fd < 0)
+	/* Mostly there is nobody in it and nothing below it. */
+	if (cgroup_fd < 0 || unlinkat(cgroup_fd, CLEANUP_PAYLOAD, AT_REMOVEDIR) == 0 ||
+	    errno == ENOENT)
 		return export;
 	r = write_to(cgroup_fd, CLEANUP_PAYLOAD "/cgroup.kill", "1");
 	if (r == 0)
 		r = wait_empty(cgroup_fd);
 	if (r == 0)
 		r = remove_tree(cgroup_fd, CLEANUP_PAYLOAD, false);
-	if (r == -ENOENT)
-		r = 0;
 	return r < 0 ? r : export;
 }
 

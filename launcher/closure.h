@@ -6,6 +6,7 @@
 #include "plan.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct closure {
 	char link[PATH_MAX];		/* absolute path of the gc root */

@@ -61,7 +61,7 @@ static bool scope_is_possible(void)
  *
  * Return: a descriptor, or -EX_... when it has said what is missing.
  */
-static int find_cgroup(const struct plan *plan, pid_t launch_pid, sd_bus **ret_bus)
+static int find_cgroup(const struct plan *plan, sd_bus **ret_bus)
 {
 	auto_close int own_fd = cgroup_open_own();
 	const struct module *module;
@@ -74,7 +74,7 @@ static int find_cgroup(const struct plan *plan, pid_t launch_pid, sd_bus **ret_b
 		module = module_load();
 		if (!module)
 			return -EX_UNAVAILABLE;
-		r = module->scope_enter(plan->name, launch_pid, ret_bus);
+		r = module->scope_enter(plan->name, ret_bus);
 		if (r < 0 && !cgroup_is_writable(own_fd))
 			return -words_warn(EX_UNAVAILABLE, r,
 					   "get a scope from the user manager; try 'systemd-run "
@@ -93,9 +93,9 @@ static int find_cgroup(const struct plan *plan, pid_t launch_pid, sd_bus **ret_b
 	return fd_steal(&own_fd);
 }
 
-int footprint_make_cgroup(const struct plan *plan, pid_t launch_pid, struct footprint *footprint)
+int footprint_make_cgroup(const struct plan *plan, struct footprint *footprint)
 {
-	auto_close int own_fd = find_cgroup(plan, launch_pid, &footprint->bus);
+	auto_close int own_fd = find_cgroup(plan, &footprint->bus);
 
 	if (own_fd < 0)
 		return -own_fd;
@@ -131,7 +131,7 @@ void footprint_empty_as_root(const struct footprint *footprint, int userns_fd)
 		      cleanup_payload(cgroup_fd, runtime_fd) == 0 ? EX_OK : EX_OSERR);
 	}
 	if (pid > 0)
-		(void)start_reap(pid);	/* what stays, footprint_remove() says */
+		(void)start_reap(&pid);	/* what stays, footprint_remove() says */
 }
 
 void footprint_remove(struct footprint *footprint, const struct plan *plan)

@@ -27,11 +27,10 @@ void footprint_lock(struct plan *plan, struct footprint *ret);
 
 /**
  * footprint_make_cgroup() - find a delegated cgroup, or a scope, and make ours in it
- * @launch_pid: of nixuser-launch, which comes along into a scope
  *
  * Return: EX_OK, or an exit status when it has said what is missing.
  */
-int footprint_make_cgroup(const struct plan *plan, pid_t launch_pid, struct footprint *footprint);
+int footprint_make_cgroup(const struct plan *plan, struct footprint *footprint);
 
 /* footprint_empty() - what is in there is the caller's still: remove it */
 void footprint_empty(const struct footprint *footprint);

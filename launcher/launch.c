@@ -2,12 +2,15 @@
 /*
  * nixuser-launch: root of the outer namespace, and of nothing on the host
  *
- * Started by nixuser-boot beside nixuser-helper, so that it is there when the
- * helper has made the namespaces; an ordinary process of the caller's until then.
+ * Forked by nixuser-boot while nixuser-helper works, so that it is there when the
+ * namespaces are; an ordinary process of the caller's until then. A process of its
+ * own, because only a process without threads and with nothing to lose can become
+ * root of another namespace; no program of its own, because it trusts nixuser-boot
+ * with everything and an exec(2) costs more than all else that it does.
  *
- *  1. Receive the plan and the namespaces from nixuser-boot; enter them.
+ *  1. Receive the namespaces from nixuser-boot; enter them.
  *  2. Clone PID 1 into the inner user namespace and its cgroup, write its maps:
- *     spawn.c. It makes the other namespaces, and waits: payload.c.
+ *     pid1.c. It makes the other namespaces, and waits: payload.c.
  *  3. Meanwhile build the machine's root here, where the machine cannot undo it:
  *     root.c. PID 1 takes it over from there and becomes the closure's init.
  *  4. Wait until it ends, or nixuser-boot does; clean up; report.
@@ -15,12 +18,13 @@
  * It stays as long as the machine, because only it may remove what belongs to
  * the machine's root, and because it is there when nixuser-boot is killed.
  */
+#include "launch.h"
+
 #include "auto.h"
 #include "cleanup.h"
 #include "fdpass.h"
-#include "plan.h"
 #include "root.h"
-#include "spawn.h"
+#include "pid1.h"
 #include "step.h"
 
 #include <err.h>
@@ -32,6 +36,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -41,13 +46,13 @@
 #include <sys/wait.h>
 #include <sysexits.h>
 
-/* As nixuser-boot hands it over. */
-#define SOCKET_FD 3
+#define NAME "nixuser-launch"
 
 _Noreturn static void fail(int r, const char *what)
 {
 	errno = -r;
-	err(EX_OSERR, "cannot %s", what);
+	warn("cannot %s", what);
+	_exit(EX_OSERR);
 }
 
 /* The socket directory is bound by path: its descriptor is of another mount namespace. */
@@ -77,16 +82,17 @@ static int open_export(const struct plan *plan, int runtime_fd)
 }
 
 /* Return: 0; -EPIPE if nixuser-boot is gone. */
-static int report(enum report_kind kind, const struct payload *payload, const siginfo_t *end)
+static int report(int sock, enum report_kind kind, const struct pid1 *pid1,
+		  const siginfo_t *end)
 {
 	struct report message = {
 		.kind = (int32_t)kind,
-		.pid = payload->pid,
+		.pid = pid1->pid,
 		.code = end ? end->si_code : 0,
 		.status = end ? end->si_status : 0,
 	};
 
-	return fdpass_send(SOCKET_FD, &message, sizeof(message), &payload->pidfd,
+	return fdpass_send(sock, &message, sizeof(message), &pid1->pidfd,
 			   kind == REPORT_RUNNING ? 1 : 0);
 }
 
@@ -105,13 +111,13 @@ static void let_go(void)
  * What nixuser-boot says next. Return: true for WORD_RELEASE, false for its end;
  * with @wait false, true also for nothing.
  */
-static bool is_released(bool wait)
+static bool is_released(int sock, bool wait)
 {
 	char word;
 	ssize_t n;
 
 	do
-		n = recv(SOCKET_FD, &word, 1, wait ? 0 : MSG_DONTWAIT);
+		n = recv(sock, &word, 1, wait ? 0 : MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
 	return n == 1 || (n < 0 && errno == EAGAIN);
 }
@@ -121,21 +127,21 @@ static bool is_released(bool wait)
  *
  * Return: true if nixuser-boot has released us.
  */
-static bool supervise(const struct payload *payload, siginfo_t *ret_end)
+static bool supervise(int sock, const struct pid1 *pid1, siginfo_t *ret_end)
 {
 	struct pollfd fds[] = {
-		{.fd = payload->pidfd, .events = POLLIN},
-		{.fd = SOCKET_FD, .events = POLLIN},
+		{.fd = pid1->pidfd, .events = POLLIN},
+		{.fd = sock, .events = POLLIN},
 	};
 	bool released = false;
 
 	while (poll(fds, 2, -1) < 0 && errno == EINTR)
 		;
 	if (fds[1].revents) {
-		released = is_released(true);
-		(void)kill(payload->pid, SIGKILL);	/* not reaped yet: the pid is its */
+		released = is_released(sock, true);
+		(void)kill(pid1->pid, SIGKILL);	/* not reaped yet: the pid is its */
 	}
-	while (waitid(P_PID, (id_t)payload->pid, ret_end, WEXITED) < 0 && errno == EINTR)
+	while (waitid(P_PID, (id_t)pid1->pid, ret_end, WEXITED) < 0 && errno == EINTR)
 		;
 	return released;
 }
@@ -143,20 +149,13 @@ static bool supervise(const struct payload *payload, siginfo_t *ret_end)
 /* Nobody else is left to do it. */
 static int clean_up_alone(const struct machine *machine)
 {
-	return cleanup_machine(machine->fds[PLAN_CGROUP_FD], machine->fds[PLAN_RUNTIME_FD],
-			       machine->plan->name);
+	return cleanup_machine(machine->launch.cgroup_fd, machine->launch.runtime_fd,
+			       machine->launch.plan->name);
 }
 
-static void receive_plan(struct plan *plan, struct machine *machine)
+static void open_cgroup(struct machine *machine)
 {
-	int r = plan_recv(SOCKET_FD, plan, machine->fds);
-
-	if (r == -EPIPE)
-		_exit(EX_SOFTWARE);	/* nixuser-boot has said why */
-	if (r < 0)
-		fail(r, "receive the plan from nixuser-boot");
-	machine->plan = plan;
-	machine->payload_fd = openat(machine->fds[PLAN_CGROUP_FD], CLEANUP_PAYLOAD,
+	machine->payload_fd = openat(machine->launch.cgroup_fd, CLEANUP_PAYLOAD,
 				     O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (machine->payload_fd < 0)
 		fail(-errno, "open the cgroup of the machine");
@@ -166,14 +165,14 @@ static void receive_namespaces(struct machine *machine)
 {
 	size_t n = 0, len = 0;
 	char word = 0;
-	int r = fdpass_recv(SOCKET_FD, &word, 1, machine->ns_fds, WORD_FDS, &n, &len);
+	int r = fdpass_recv(machine->sock, &word, 1, machine->ns_fds, WORD_FDS, &n, &len);
 
 	if (r == 0 && len == 1 && word == WORD_NAMESPACES && n == WORD_FDS)
 		return;
 	if (r < 0)
 		fail(r, "receive the namespaces from nixuser-boot");
 	if (len == 0) {
-		(void)cleanup_payload(machine->fds[PLAN_CGROUP_FD], machine->fds[PLAN_RUNTIME_FD]);
+		(void)cleanup_payload(machine->launch.cgroup_fd, machine->launch.runtime_fd);
 		(void)clean_up_alone(machine);
 	}
 	_exit(EX_SOFTWARE);	/* nixuser-boot has said why, or was killed */
@@ -197,8 +196,8 @@ static int enter_namespaces(const struct machine *machine)
 /* What has been given to the machine's root, only we can remove. */
 _Noreturn static void give_up(const struct machine *machine, int r, const char *what)
 {
-	(void)cleanup_payload(machine->fds[PLAN_CGROUP_FD], machine->fds[PLAN_RUNTIME_FD]);
-	if (!is_released(false))
+	(void)cleanup_payload(machine->launch.cgroup_fd, machine->launch.runtime_fd);
+	if (!is_released(machine->sock, false))
 		(void)clean_up_alone(machine);
 	fail(r, what);
 }
@@ -209,61 +208,110 @@ static void enter(struct machine *machine)
 
 	if (r < 0)
 		fail(r, "enter the outer namespace");
-	machine->export_fd = open_export(machine->plan, machine->fds[PLAN_RUNTIME_FD]);
+	machine->export_fd = open_export(machine->launch.plan, machine->launch.runtime_fd);
 	if (machine->export_fd < 0)
 		give_up(machine, machine->export_fd,
 			"prepare the directory for /run/host/unix-export");
 }
 
 /* PID 1 and its root, both at once. */
-static void start(struct machine *machine, struct payload *ret)
+static void start(struct machine *machine, struct pid1 *ret)
 {
 	size_t failed;
-	int r = spawn_payload(machine, ret);
+	int r = pid1_clone(machine, ret);
 
 	if (r < 0)
 		give_up(machine, r, "start the machine's first process");
 	r = steps_run(root_steps, root_steps_count, machine, &failed);
 	if (r < 0)
 		give_up(machine, r, root_steps[failed].what);
-	(void)spawn_go(ret);	/* failing, it has ended: spawn_wait() says why */
-	spawn_wait(ret);
+	(void)pid1_go(ret);	/* failing, it has ended: pid1_wait() says why */
+	pid1_wait(ret);
 }
 
-int main(int argc, char **argv)
+/* Its whole life. */
+_Noreturn static void run(const struct launch *launch, int sock)
 {
-	struct machine machine = {0};
-	struct payload payload = {0};
-	struct plan plan = {0};
+	struct machine machine = {.launch = *launch, .sock = sock};
+	struct pid1 pid1 = {0};
 	siginfo_t end = {0};
 	bool released;
 	int r;
 
-	(void)argv;
-	if (argc != 1 || fcntl(SOCKET_FD, F_SETFD, FD_CLOEXEC) < 0)
-		errx(EX_USAGE, "it is started by nixuser-boot(1)");
-	/*
-	 * A session of its own: the caller's ^C is for nixuser-boot, which ends
-	 * the machine in order. EPERM: it leads a group, and has one already.
-	 */
-	(void)setsid();
-	(void)umask(0);	/* modes are spelled out in root.c */
-	receive_plan(&plan, &machine);
+	open_cgroup(&machine);
 	receive_namespaces(&machine);
-
 	enter(&machine);
-	start(&machine, &payload);
-	(void)report(REPORT_RUNNING, &payload, NULL);	/* if it fails, supervise() ends at once */
+	start(&machine, &pid1);
+	/* If it fails, supervise() ends at once. */
+	(void)report(sock, REPORT_RUNNING, &pid1, NULL);
 	let_go();
 
-	released = supervise(&payload, &end);
+	released = supervise(sock, &pid1, &end);
 	if (!released)	/* failing, is_released() says so */
-		(void)report(REPORT_ENDED, &payload, &end);
-	r = cleanup_payload(machine.fds[PLAN_CGROUP_FD], machine.fds[PLAN_RUNTIME_FD]);
+		(void)report(sock, REPORT_ENDED, &pid1, &end);
+	r = cleanup_payload(launch->cgroup_fd, launch->runtime_fd);
 	if (!released)
-		released = is_released(true);
+		released = is_released(sock, true);
 	if (!released)
 		r = clean_up_alone(&machine);
-	plan_free(&plan);
-	return r < 0 ? EX_OSERR : EX_OK;
+	(void)close(sock);	/* what nixuser-boot waits for */
+	_exit(r < 0 ? EX_OSERR : EX_OK);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* The rest of what nixuser-boot holds is its own: the lock, the bus, its side of our socket. */
+static void close_others(const struct launch *launch, int sock)
+{
+	int keep[] = {2, launch->cgroup_fd, launch->runtime_fd, launch->notify_fd, sock, INT_MAX};
+	const size_t n = sizeof(keep) / sizeof(keep[0]);
+
+	qsort(keep, n, sizeof(keep[0]), by_value);
+	for (size_t i = 0; i + 1 < n; i++) {
+		if (keep[i] + 1 < keep[i + 1])	/* fails for bad arguments only */
+			(void)close_range((unsigned int)keep[i] + 1, (unsigned int)keep[i + 1] - 1, 0);
+	}
+}
+
+/*
+ * A session of its own: the caller's ^C is for nixuser-boot, which ends the
+ * machine in order. What nixuser-boot blocks to read it later is not blocked here.
+ */
+static void become(const struct launch *launch, int sock)
+{
+	static char name[] = NAME;	/* for err(3) and ps(1) */
+	sigset_t none;
+
+	close_others(launch, sock);
+	sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);	/* fails for bad arguments only */
+	(void)setsid();
+	(void)umask(0);	/* modes are spelled out in root.c */
+	(void)prctl(PR_SET_NAME, name);
+	program_invocation_short_name = name;
+}
+
+int launch_start(const struct launch *launch, pid_t *ret_pid, int *ret_sock)
+{
+	auto_close int ours = -1, theirs = -1;
+	int fds[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+		return -errno;
+	ours = fds[0];
+	theirs = fds[1];
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		become(launch, theirs);
+		run(launch, theirs);
+	}
+	*ret_pid = pid;
+	*ret_sock = fd_steal(&ours);
+	return 0;
 }

@@ -19,7 +19,7 @@ const struct module *module_load(void)
 		module.supervise = (supervise_t *)dlsym(handle, "supervise");
 	}
 	if (!module.scope_enter || !module.supervise) {
-		warnx("cannot load %s; is nixuser-boot installed?", dlerror());
+		warnx("cannot load %s (is nixuser-boot installed?)", dlerror());
 		return NULL;
 	}
 	return &module;

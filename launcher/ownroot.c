@@ -38,6 +38,6 @@ int ownroot_make(const struct runtime *runtime, struct closure *closure)
 		run_nix_store(closure->toplevel, closure->link);
 	if (pid < 0)
 		return -errno;
-	status = start_reap(pid);
+	status = start_reap(&pid);
 	return status == EX_OK ? 0 : -EIO;
 }

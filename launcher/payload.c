@@ -121,13 +121,13 @@ static int make_run_host(const struct machine *machine)
 	r = write_file("run/host/container-manager", "nixuser-boot");
 	if (r < 0)
 		return r;
-	r = write_file("run/host/container-uuid", machine->plan->machine_id);
+	r = write_file("run/host/container-uuid", machine->launch.plan->machine_id);
 	if (r < 0)
 		return r;
 	r = copy_os_release();
 	if (r < 0)
 		return r;
-	r = bind_notify(machine->fds[PLAN_NOTIFY_FD]);
+	r = bind_notify(machine->launch.notify_fd);
 	if (r < 0)
 		return r;
 	if (move_mount(machine->export_fd, "", AT_FDCWD, "run/host/unix-export",
@@ -165,7 +165,7 @@ static int pivot(const struct machine *machine)
 
 static int set_hostname(const struct machine *machine)
 {
-	return sethostname(machine->plan->name, strlen(machine->plan->name)) < 0 ? -errno : 0;
+	return sethostname(machine->launch.plan->name, strlen(machine->launch.plan->name)) < 0 ? -errno : 0;
 }
 
 static int raise_loopback(const struct machine *machine)
@@ -275,17 +275,17 @@ static void choose_init(const char *toplevel, char *buf, size_t size)
 
 static int run_init(const struct machine *machine)
 {
-	char *argv[PLAN_STRINGS_MAX + 2];
+	char *argv[PLAN_ARGS_MAX + 2];
 	char path[PATH_MAX + sizeof("/prepare-root")];
 
-	memcpy(argv + 1, machine->plan->args, sizeof(machine->plan->args));
+	memcpy(argv + 1, machine->launch.plan->args, sizeof(machine->launch.plan->args));
 	argv[0] = path;
-	choose_init(machine->plan->toplevel, path, sizeof(path));
+	choose_init(machine->launch.plan->toplevel, path, sizeof(path));
 	(void)umask(0022);	/* always succeeds */
 	/* Only the console goes in; what reports a failure closes by itself. */
 	if (close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC) < 0)
 		return -errno;
-	execve(path, argv, machine->plan->env);
+	execve(path, argv, machine->launch.plan->env);
 	return -errno;
 }
 

@@ -20,11 +20,11 @@ _Noreturn static void refuse_link(const struct closure *closure)
 	int status = start_check(closure->link);
 
 	if (status < 0)
-		words_fail(EX_OSERR, status, "start nixuser-helper");
+		exit(words_not_run(HELPER_PATH, status));
 	if (status == EX_OK)
 		errx(EX_DATAERR, "%s: the link changed while it was looked at; try again",
 		     words_safe(closure->link));
-	exit(words_status(status, HELPER_PATH));
+	exit(status);
 }
 
 /* A name that cannot be is refused before anything is started. */
@@ -62,7 +62,7 @@ static void identify(const struct options *options, const struct closure *closur
 }
 
 /* The environment of PID 1: Container Interface, "Environment Variables". */
-static void make_environment(struct plan *plan, const struct options *options)
+static void make_environment(struct plan *plan)
 {
 	/* They outlive this function, as the plan does. */
 	static char container[] = "container=nixuser-boot";
@@ -80,9 +80,15 @@ static void make_environment(struct plan *plan, const struct options *options)
 		 strlen(t) && (size_t)snprintf(term, sizeof(term), "TERM=%s", t) < sizeof(term))
 		plan->env[n++] = term;
 	plan->env[n] = NULL;
+}
+
+static void copy_arguments(struct plan *plan, const struct options *options)
+{
+	size_t n;
+
 	for (n = 0; options->args[n]; n++) {
-		if (n == PLAN_STRINGS_MAX)
-			errx(EX_USAGE, "more than %d arguments for init", PLAN_STRINGS_MAX);
+		if (n == PLAN_ARGS_MAX)
+			errx(EX_USAGE, "more than %d arguments for init", PLAN_ARGS_MAX);
 		plan->args[n] = options->args[n];
 	}
 	plan->args[n] = NULL;
@@ -113,5 +119,6 @@ void request_read(const struct options *options, struct closure *ret, struct pla
 	check_name(options, ret);
 	inspect(options, ret);
 	identify(options, ret, ret_plan);
-	make_environment(ret_plan, options);
+	make_environment(ret_plan);
+	copy_arguments(ret_plan, options);
 }

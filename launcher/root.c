@@ -120,7 +120,7 @@ static int write_machine_id(const struct machine *machine)
 
 	if (fd < 0)
 		return -errno;
-	return dprintf(fd, "%s\n", machine->plan->machine_id) < 0 ? -errno : 0;
+	return dprintf(fd, "%s\n", machine->launch.plan->machine_id) < 0 ? -errno : 0;
 }
 
 /* The machine's root gets what delegation means: cgroups(7), "Delegation". */

@@ -4,7 +4,7 @@
  * inner one (payload.c). */
 #pragma once
 
-#include "plan.h"
+#include "launch.h"
 #include "step.h"
 
 /* Any directory that every host has: what is mounted there shows in our namespace only. */
@@ -12,8 +12,8 @@
 
 /* What the steps work on. */
 struct machine {
-	const struct plan *plan;
-	int fds[PLAN_FDS];
+	struct launch launch;
+	int sock;		/* to nixuser-boot */
 	int ns_fds[WORD_FDS];
 	int export_fd;		/* detached mount of the runtime directory's unix-export/ */
 	int payload_fd;		/* O_PATH of the cgroup payload/ */

@@ -74,7 +74,7 @@ static int on_job_removed(sd_bus_message *m, void *data, sd_bus_error *error)
 	return 0;
 }
 
-static int start_unit(sd_bus *bus, const char *unit, pid_t companion, char **ret_job)
+static int start_unit(sd_bus *bus, const char *unit, char **ret_job)
 {
 	auto_message sd_bus_message *m = NULL, *reply = NULL;
 	const char *path, *name;
@@ -98,7 +98,7 @@ static int start_unit(sd_bus *bus, const char *unit, pid_t companion, char **ret
 				  "Description", "s", "NixOS machine of nixuser-boot",
 				  "Delegate", "b", 1,
 				  "CollectMode", "s", "inactive-or-failed",
-				  "PIDs", "au", 2, (uint32_t)getpid(), (uint32_t)companion);
+				  "PIDs", "au", 1, (uint32_t)getpid());
 	if (r >= 0)
 		r = sd_bus_message_close_container(m);
 	if (r >= 0)
@@ -154,7 +154,7 @@ static int wait_for_job(sd_bus *bus, const struct job *job)
 	return r < 0 ? r : job->failed ? -ECANCELED : 0;
 }
 
-int scope_enter(const char *name, pid_t companion, sd_bus **ret_bus)
+int scope_enter(const char *name, sd_bus **ret_bus)
 {
 	auto_bus sd_bus *bus = NULL;
 	struct job job = {0};
@@ -178,7 +178,7 @@ int scope_enter(const char *name, pid_t companion, sd_bus **ret_bus)
 	if (r < 0)
 		return r;
 	(void)snprintf(unit, sizeof(unit), "nixuser-%s.scope", name);	/* sized for it */
-	r = start_unit(bus, unit, companion, &job.path);
+	r = start_unit(bus, unit, &job.path);
 	if (r >= 0)
 		r = wait_for_job(bus, &job);
 	sd_bus_slot_unref(slot);

@@ -8,10 +8,9 @@
 
 /**
  * scope_enter() - have the user manager put us into a scope of our own
- * @name:      of the machine; the unit is "nixuser-NAME.scope"
- * @companion: another process of ours that comes along
- * @ret_bus:   to the manager, for scope_watch(); the caller's; untouched if no
- *             scope was made
+ * @name:    of the machine; the unit is "nixuser-NAME.scope"
+ * @ret_bus: to the manager, for scope_watch(); the caller's; untouched if no
+ *           scope was made
  *
  * Returns when the manager has done it; at once, if the unit that we are in has
  * Delegate=yes already.
@@ -21,7 +20,7 @@
  * Source: org.freedesktop.systemd1(5),
  * StartTransientUnit(); systemd.scope(5).
  */
-typedef int scope_enter_t(const char *name, pid_t companion, sd_bus **ret_bus);
+typedef int scope_enter_t(const char *name, sd_bus **ret_bus);
 scope_enter_t scope_enter;
 
 /**

@@ -4,7 +4,7 @@
 #include "auto.h"
 #include "config.h"
 #include "fdpass.h"
-#include "plan.h"
+#include "launch.h"
 
 #include <err.h>
 #include <errno.h>
@@ -12,72 +12,57 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 
-/* Where both programs expect their socket. */
+/* Where nixuser-helper expects its socket. */
 #define SOCKET_FD 3
 /* Longer than nixuser-launch takes, and no delay that anybody would notice. */
 #define START_AWAIT_MS 20
 
 /*
- * In the child: with no signal blocked (our event loop blocks those it reads),
- * and @sock, if there is one, as SOCKET_FD; the rest of ours is close-on-exec.
+ * With no signal blocked (our event loop blocks those it reads), and @sock, if
+ * there is one, as SOCKET_FD; the rest of ours is close-on-exec.
  */
-_Noreturn static void execute(const char *path, char *const argv[], int sock)
+static int spawn(char *const argv[], int sock, pid_t *ret)
 {
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
 	sigset_t none;
+	int error;
 
 	sigemptyset(&none);
-	if (sock == SOCKET_FD)
-		(void)fcntl(sock, F_SETFD, 0);	/* dup2(2) would do nothing */
-	if (sigprocmask(SIG_SETMASK, &none, NULL) == 0 &&
-	    (sock < 0 || dup2(sock, SOCKET_FD) >= 0))
-		execv(path, argv);
-	_exit(START_NOT_RUN);	/* who reaps it says so */
+	/* Without allocation, none of these can fail but the one that adds an action. */
+	(void)posix_spawn_file_actions_init(&actions);
+	(void)posix_spawnattr_init(&attributes);
+	(void)posix_spawnattr_setsigmask(&attributes, &none);
+	(void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+	error = sock < 0 ? 0 : posix_spawn_file_actions_adddup2(&actions, sock, SOCKET_FD);
+	if (error == 0)
+		error = posix_spawn(ret, HELPER_PATH, &actions, &attributes, argv, environ);
+	(void)posix_spawn_file_actions_destroy(&actions);
+	(void)posix_spawnattr_destroy(&attributes);
+	return -error;
 }
 
-/*
- * fork(2) and not posix_spawn(3): the latter stops us until the exec, and then
- * gives the child our processor; but there is more to be done meanwhile.
- */
-static pid_t spawn(const char *path, char *const argv[], int sock)
+int start_helper(const char *link, struct start *ret)
 {
-	pid_t pid = fork();
-
-	if (pid == 0)
-		execute(path, argv, sock);
-	return pid < 0 ? -errno : pid;
-}
-
-static int spawn_connected(const char *path, char *const argv[], pid_t *ret_pid, int *ret_sock)
-{
+	char *argv[] = {(char[]){"nixuser-helper"}, (char *)(uintptr_t)link, NULL};
 	auto_close int ours = -1, theirs = -1;
-	int fds[2];
-	pid_t pid;
+	int fds[2], r;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
 		return -errno;
 	ours = fds[0];
 	theirs = fds[1];
-	pid = spawn(path, argv, theirs);
-	if (pid < 0)
-		return pid;
-	*ret_pid = pid;
-	*ret_sock = fd_steal(&ours);
+	r = spawn(argv, theirs, &ret->helper_pid);
+	if (r < 0)
+		return r;
+	ret->helper_sock = fd_steal(&ours);
 	return 0;
-}
-
-int start_programs(const char *link, struct start *ret)
-{
-	char *helper[] = {(char[]){"nixuser-helper"}, (char *)(uintptr_t)link, NULL};
-	char *launch[] = {(char[]){"nixuser-launch"}, NULL};
-	int r = spawn_connected(HELPER_PATH, helper, &ret->helper_pid, &ret->helper_sock);
-
-	return r < 0 ? r : spawn_connected(LAUNCH_PATH, launch, &ret->launch_pid,
-					   &ret->launch_sock);
 }
 
 int start_receive(const struct start *start, const struct closure *closure,
@@ -121,32 +106,46 @@ void start_await(const struct start *start)
 	(void)poll(&p, 1, START_AWAIT_MS);
 }
 
-int start_release(struct start *start)
+void start_release(struct start *start)
 {
 	const char word = WORD_RELEASE;
+	char byte;
 
+	if (start->launch_sock < 0)
+		return;
 	/* EPIPE: it has ended already. */
 	(void)fdpass_send(start->launch_sock, &word, 1, NULL, 0);
+	/* Its last reports may come first. */
+	while (recv(start->launch_sock, &byte, 1, 0) > 0 || errno == EINTR)
+		errno = 0;
 	auto_close_fd(&start->launch_sock);
-	return start_reap(start->launch_pid);
 }
 
-int start_reap(pid_t pid)
+int start_reap(pid_t *pid)
 {
 	siginfo_t end = {0};
+	int r = 0;
 
-	while (waitid(P_PID, (id_t)pid, &end, WEXITED) < 0) {
-		if (errno != EINTR)
-			return EX_SOFTWARE;
-	}
-	return end.si_code == CLD_EXITED ? end.si_status : EX_SOFTWARE;
+	if (*pid <= 0)
+		return EX_OK;
+	while (r = waitid(P_PID, (id_t)*pid, &end, WEXITED), r < 0 && errno == EINTR)
+		;
+	*pid = 0;
+	return r == 0 && end.si_code == CLD_EXITED ? end.si_status : EX_SOFTWARE;
+}
+
+void start_end(struct start *start)
+{
+	(void)start_reap(&start->helper_pid);	/* whatever was to be said has been */
+	(void)start_reap(&start->launch_pid);
 }
 
 int start_check(const char *link)
 {
 	char *argv[] = {(char[]){"nixuser-helper"}, (char[]){"--check"},
 			(char *)(uintptr_t)link, NULL};
-	pid_t pid = spawn(HELPER_PATH, argv, -1);
+	pid_t pid;
+	int r = spawn(argv, -1, &pid);
 
-	return pid < 0 ? pid : start_reap(pid);
+	return r < 0 ? r : start_reap(&pid);
 }

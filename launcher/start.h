@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Starting nixuser-helper and nixuser-launch, and what comes back. */
+/* Starting nixuser-helper, what comes back, and passing it on to nixuser-launch. */
 /* Used by: nixuser-boot. Privilege: none. */
 #pragma once
 
@@ -7,11 +7,11 @@
 
 #include <sys/types.h>
 
-/* Both programs while they work. They ignore each other. */
+/* The two while they work. They ignore each other. */
 struct start {
-	pid_t helper_pid;
+	pid_t helper_pid;	/* 0 before, and when it is reaped */
 	pid_t launch_pid;
-	int helper_sock;
+	int helper_sock;	/* -1 before */
 	int launch_sock;
 };
 
@@ -23,22 +23,18 @@ struct namespaces {
 	int mntns_fd;	/* its mount namespace */
 };
 
-/* The exit status of a program that could not be executed; neither has it itself. */
-#define START_NOT_RUN 127
-
 /**
- * start_programs() - start nixuser-helper, and nixuser-launch beside it
+ * start_helper() - start nixuser-helper
  * @link: absolute path of the gc root
+ * @ret:  helper_pid and helper_sock
  *
- * A program that cannot be executed ends with START_NOT_RUN, see start_reap().
- *
- * Return: 0, -errno of socketpair(2) or fork(2).
+ * Return: 0, -errno of socketpair(2) or posix_spawn(3).
  */
-int start_programs(const char *link, struct start *ret);
+int start_helper(const char *link, struct start *ret);
 
 /**
  * start_receive() - wait for the namespaces and the console
- * @start:   from start_programs()
+ * @start:   from start_helper()
  * @closure: the helper must have validated the same toplevel
  * @ret:     the caller's
  *
@@ -49,7 +45,7 @@ int start_receive(const struct start *start, const struct closure *closure,
 		  struct namespaces *ret);
 
 /**
- * start_send_namespaces() - let nixuser-launch go on, after its plan
+ * start_send_namespaces() - let nixuser-launch go on
  *
  * Return: 0, -errno of sendmsg(2).
  */
@@ -64,26 +60,28 @@ int start_send_namespaces(const struct start *start, const struct namespaces *na
 void start_await(const struct start *start);
 
 /**
- * start_release() - have nixuser-launch end its machine, if it has one, and itself
+ * start_release() - have nixuser-launch end its machine, if it has one
  *
- * What is left then is ours to remove. Returns when it has ended.
- *
- * Return: its exit status, as start_reap().
+ * What is left then is ours to remove. Returns when it has removed its part.
  */
-int start_release(struct start *start);
+void start_release(struct start *start);
 
 /**
- * start_reap() - wait for a program
+ * start_reap() - wait for one of them
+ * @pid: 0 afterwards
  *
- * Return: its exit status, EX_SOFTWARE if it was killed.
+ * Return: its exit status, EX_SOFTWARE if it was killed, EX_OK if there is none.
  */
-int start_reap(pid_t pid);
+int start_reap(pid_t *pid);
+
+/* start_end() - wait for both, when all is done */
+void start_end(struct start *start);
 
 /**
  * start_check() - have nixuser-helper check the link and say what it found
  * @link: absolute path
  *
  * Return: its exit status; it has printed what is wrong on stderr, or what it
- * found on stdout. -errno of fork(2).
+ * found on stdout. -errno of posix_spawn(3).
  */
 int start_check(const char *link);

@@ -3,6 +3,7 @@
 
 #include "auto.h"
 #include "fdpass.h"
+#include "launch.h"
 #include "pin.h"
 #include "pump.h"
 #include "scope.h"

@@ -4,7 +4,6 @@
 #pragma once
 
 #include "options.h"
-#include "plan.h"
 #include "terminal.h"
 
 #include <systemd/sd-bus.h>
@@ -16,7 +15,7 @@ struct supervision {
 	const char *name;
 	struct terminal *terminal;
 	const char *toplevel;	/* to be pinned, when it runs */
-	int sock;		/* to nixuser-launch; its plan has been sent */
+	int sock;		/* to nixuser-launch */
 	int notify_fd;		/* what PID 1 says: sd_notify(3) */
 };
 

@@ -1,20 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "words.h"
 
-#include "start.h"
-
 #include <err.h>
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
 #include <sysexits.h>
 #include <vis.h>
-
-_Noreturn void words_fail(int status, int r, const char *what)
-{
-	errno = -r;
-	err(status, "cannot %s", what);
-}
 
 int words_warn(int status, int r, const char *what)
 {
@@ -33,10 +25,9 @@ const char *words_safe(const char *path)
 	return buf;
 }
 
-int words_status(int status, const char *program)
+int words_not_run(const char *program, int r)
 {
-	if (status != START_NOT_RUN)
-		return status;
-	warnx("cannot run %s; is nixuser-boot installed?", program);
+	errno = -r;
+	warn("cannot run %s (is nixuser-boot installed?)", program);
 	return EX_UNAVAILABLE;
 }

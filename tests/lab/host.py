@@ -301,7 +301,6 @@ class Lab:
             "PYTHONDONTWRITEBYTECODE": "1",
             "NIXUSER_BOOT": machine.PREFIX + "/bin/nixuser-boot",
             "NIXUSER_HELPER": machine.PREFIX + "/libexec/nixuser/nixuser-helper",
-            "NIXUSER_LAUNCH": machine.PREFIX + "/libexec/nixuser/nixuser-launch",
             "NIXUSER_TEST_WORLD": STATE,
             "NIXUSER_LABHOST": "1",
         }

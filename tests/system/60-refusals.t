@@ -664,12 +664,6 @@ def by_hand():
             f"nixuser-helper {arguments} is refused",
             result,
         )
-    result = alice.run([lab.LAUNCH])
-    tap.ok(
-        0 < result.status <= lab.NOT_PERMITTED and result.err.startswith("nixuser-launch: "),
-        "nixuser-launch is refused",
-        result,
-    )
     tap.is_(before.settled(), {}, "by hand: nothing left behind")
 
 

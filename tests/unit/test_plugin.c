@@ -286,7 +286,7 @@ static const struct {
 	{0, REFUSED_RANGE_NONE},
 	{1, REFUSED_SUBID_LOOKUP},
 	{16, REFUSED_SUBID_LOOKUP},
-	{INT_MAX, REFUSED_RANGE_MANY},
+	{INT_MAX, REFUSED_SUBID_LOOKUP},
 };
 
 START_TEST(plugin_ranges_may_be_missing)

@@ -7,7 +7,7 @@
 
 #include <sys/types.h>
 
-struct payload {
+struct pid1 {
 	pid_t pid;	/* 0 before there is one */
 	int pidfd;
 	int go_fd;	/* closed without a byte, the payload ends */
@@ -15,7 +15,7 @@ struct payload {
 };
 
 /**
- * spawn_payload() - clone PID 1 into its user and pid namespace and its cgroup
+ * pid1_clone() - clone PID 1 into its user and pid namespace and its cgroup
  * @machine: ours is the outer namespace; its mounts need not be there yet
  * @ret:     also on failure, if there is one by then
  *
@@ -23,10 +23,10 @@ struct payload {
  *
  * Return: 0 or -errno of pipe(2), clone3(2), write(2) to its maps.
  */
-int spawn_payload(struct machine *machine, struct payload *ret);
+int pid1_clone(struct machine *machine, struct pid1 *ret);
 
-/* spawn_go() - the root is there: go on; 0 or -errno of write(2) */
-int spawn_go(const struct payload *payload);
+/* pid1_go() - the root is there: go on; 0 or -errno of write(2) */
+int pid1_go(const struct pid1 *pid1);
 
-/* spawn_wait() - until it has become the closure's init; says why if it could not */
-void spawn_wait(const struct payload *payload);
+/* pid1_wait() - until it has become the closure's init; says why if it could not */
+void pid1_wait(const struct pid1 *pid1);

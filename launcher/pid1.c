@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "spawn.h"
+#include "pid1.h"
 
 #include "auto.h"
 #include "step.h"
@@ -58,12 +58,12 @@ static int write_maps(pid_t pid)
  * other namespaces the payload makes itself, which takes time, while we are busy
  * with its root.
  */
-int spawn_payload(struct machine *machine, struct payload *ret)
+int pid1_clone(struct machine *machine, struct pid1 *ret)
 {
-	struct payload payload = {.pidfd = -1};
+	struct pid1 pid1 = {.pidfd = -1};
 	struct clone_args args = {
 		.flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_INTO_CGROUP | CLONE_PIDFD,
-		.pidfd = (uintptr_t)&payload.pidfd,
+		.pidfd = (uintptr_t)&pid1.pidfd,
 		.exit_signal = SIGCHLD,
 		.cgroup = (unsigned int)machine->payload_fd,
 	};
@@ -72,36 +72,36 @@ int spawn_payload(struct machine *machine, struct payload *ret)
 
 	if (pipe2(go, O_CLOEXEC) < 0 || pipe2(status, O_CLOEXEC) < 0)
 		return -errno;
-	payload.pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-	if (payload.pid < 0)
+	pid1.pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	if (pid1.pid < 0)
 		return -errno;
-	if (payload.pid == 0) {
+	if (pid1.pid == 0) {
 		(void)close(go[1]);	/* or it would never read EOF */
 		machine->go_fd = go[0];
 		become_payload(machine, status[1]);
 	}
 	(void)close(go[0]);
 	(void)close(status[1]);
-	payload.go_fd = go[1];
-	payload.status_fd = status[0];
-	*ret = payload;
-	r = write_maps(payload.pid);
-	return r < 0 ? r : spawn_go(ret);
+	pid1.go_fd = go[1];
+	pid1.status_fd = status[0];
+	*ret = pid1;
+	r = write_maps(pid1.pid);
+	return r < 0 ? r : pid1_go(ret);
 }
 
-int spawn_go(const struct payload *payload)
+int pid1_go(const struct pid1 *pid1)
 {
-	return write(payload->go_fd, "", 1) == 1 ? 0 : -errno;
+	return write(pid1->go_fd, "", 1) == 1 ? 0 : -errno;
 }
 
-void spawn_wait(const struct payload *payload)
+void pid1_wait(const struct pid1 *pid1)
 {
 	struct failure failure;
 	ssize_t n;
 
-	(void)close(payload->go_fd);
-	n = read(payload->status_fd, &failure, sizeof(failure));
-	(void)close(payload->status_fd);
+	(void)close(pid1->go_fd);
+	n = read(pid1->status_fd, &failure, sizeof(failure));
+	(void)close(pid1->status_fd);
 	if (n == (ssize_t)sizeof(failure) && failure.step < payload_steps_count) {
 		errno = failure.error;
 		warn("cannot %s", payload_steps[failure.step].what);
