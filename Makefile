@@ -176,14 +176,11 @@ closures:
 	$(SUDO) examples/debian-system/build -o $(B)/closure/result
 	$(SUDO) examples/debian-system/build --trivial -o $(B)/closure/trivial
 
+# The private world and the lab host side by side: each leaves half of two processors idle, waiting for machines to boot.
 .PHONY: check
 check:
-	tests/deps build demo test
-	$(MAKE) --no-print-directory check-build
-	$(MAKE) --no-print-directory -s check-unit
-	$(MAKE) --no-print-directory lint
-	$(MAKE) --no-print-directory closures
-	$(MAKE) --no-print-directory check-system
+	tests/deps build demo test lab
+	@tests/stages $(MAKE) check-build check-unit lint closures check-system+check-lab
 
 # Both compilers, no warnings. In directories of their own: what 'all' has built already would not be compiled again.
 .PHONY: check-build
@@ -196,13 +193,14 @@ check-build:
 check-system:
 	$(SUDO) $(WORLD) prove -j2 $(PROVE_FLAGS) tests/system
 
-# The same in a booted host with systemd, logins by ssh, user managers and a daemon.
+# The same in a booted host with systemd, and then, in another, what users do who have logged in there by ssh.
 LABHOST := tests/labhost run --closure $(B)/closure/result --closure $(B)/closure/trivial --
 .PHONY: check-lab
 check-lab:
 	tests/deps build demo test lab
 	$(MAKE) --no-print-directory closures
-	$(SUDO) $(LABHOST) prove tests/lab
+	$(SUDO) $(LABHOST) tests/lab/as-world prove -j2 $(PROVE_FLAGS) tests/system
+	$(SUDO) $(LABHOST) prove $(PROVE_FLAGS) tests/lab
 
 .PHONY: bench
 bench:
@@ -227,7 +225,8 @@ help:
 	@echo 'install        install them below PREFIX ($(PREFIX)); DESTDIR for packagers'
 	@echo 'install-caps   give nixuser-helper its two file capabilities'
 	@echo 'demo           install what is missing, build, install, boot the demo system'
-	@echo 'check          all tests; check-unit, check-system, lint are its parts'
-	@echo 'check-lab      tests in a booted lab host: logins, user managers, thirty machines'
+	@echo 'check          all tests; check-build, check-unit, lint and these two are its parts:'
+	@echo 'check-system   system tests in a private world on this machine'
+	@echo 'check-lab      system tests, logins, user managers, thirty machines in booted lab hosts'
 	@echo 'bench          measure against bwrap, unshare and podman'
 	@echo 'uninstall clean'
