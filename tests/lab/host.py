@@ -3,9 +3,7 @@
 
 import ctypes
 import fcntl
-import json
 import os
-import shlex
 import signal
 import socket
 import stat
@@ -14,18 +12,18 @@ import subprocess
 import sys
 import threading
 
+import cgroups
 import linux
 import machine
 import tree
-from private import world
+from cache import Cache
+from work import Failed, Work
 
 CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWNET = 0x40000000
 MS_SHARED = 1 << 20
-BOOT_SECONDS = 60
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "fuse", "net/tun")
-STATE = world.STATE  # where the tests look for what they may use
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -33,13 +31,13 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def run(options):
     """Returns the exit status of the command."""
     directory = tree.get()
-    cache = world.Cache()
+    cache = Cache()
     closures = {os.path.basename(link): cache.add(link) for link in options.closure}
     # Everything below is undone by the end of the namespaces, so there is no cleanup code for it.
     linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | CLONE_NEWNET)
     linux.mount(None, "/", None, linux.MS_REC | linux.MS_PRIVATE)
     group = make_cgroup()
-    alive, cleaner = world.start_cleaner(group)
+    alive, cleaner = cgroups.start_cleaner(group)
     root = make_root(directory)
     console = Console(root)
     machine.set_up(root, cache)
@@ -50,12 +48,12 @@ def run(options):
     status = 125
     try:
         exit_with_signals()
-        lab = Lab(pid, console)
-        lab.wait_for_boot(notifications.ready)
-        lab.prepare(options, closures)
-        status = lab.run(options)
+        work = Work(pid, console)
+        work.wait_for_boot(notifications.ready)
+        work.prepare(options, closures)
+        status = work.run(options)
         if status != 0:
-            lab.keep_logs()
+            work.report()
     except (Failed, subprocess.CalledProcessError) as error:
         print(f"labhost: {error}", file=sys.stderr)
     finally:
@@ -80,22 +78,16 @@ def ignore_signals():
         signal.signal(number, signal.SIG_IGN)
 
 
-class Failed(Exception):
-    """The lab host is not what it should be."""
-
-
 # ---- what PID 1 finds
 
 
 def make_cgroup():
-    """A cgroup for the machine, after putting cgroup2 where world.new_cgroup() wants it."""
-    while os.path.ismount(world.CGROUPS):
-        linux.umount(world.CGROUPS)
-    linux.mount("cgroup2", world.CGROUPS, "cgroup2", linux.MS_NOSUID | linux.MS_NODEV)
-    group = world.new_cgroup()
+    """A cgroup for the machine."""
+    cgroups.mount()
+    group = cgroups.new()
     # Not this one itself: it is locked by us, and the root of the machine's cgroups is another's to lock.
     os.mkdir(group + "/host")
-    world.pass_on_controllers(world.CGROUPS, group)
+    cgroups.pass_on_controllers(cgroups.TOP, group)
     return group
 
 
@@ -236,86 +228,3 @@ def become_init(root, group, console):
     # "container" tells systemd not to touch what belongs to the kernel: clocks, limits of the whole system, modules.
     environment = {"container": "labhost", "NOTIFY_SOCKET": "/run/host/notify", "TERM": "dumb"}
     os.execve("/sbin/init", ["/sbin/init", "--show-status=yes"], environment)
-
-
-# ---- work in the booted machine
-
-
-class Lab:
-    def __init__(self, pid, console):
-        self.pid = pid
-        self.console = console
-        environment = {"HOME": "/root", "USER": "root", "LOGNAME": "root", "PATH": world.PATH, "LANG": "C.UTF-8"}
-        environment |= {"SYSTEMD_PAGER": "", "TERM": os.environ.get("TERM", "dumb")}
-        self.enter = ["nsenter", f"--target={pid}", "-m", "-u", "-i", "-n", "-p", "-C", "--", "env", "-i"]
-        self.enter += [f"{key}={value}" for key, value in environment.items()]
-
-    def call(self, *command, **how):
-        return subprocess.run([*self.enter, *command], **how)
-
-    def wait_for_boot(self, ready):
-        if not ready.wait(BOOT_SECONDS):
-            raise Failed(f"it did not boot within {BOOT_SECONDS} s:\n{self.console.text()}")
-        state = self.call("systemctl", "is-system-running", "--wait", stdout=subprocess.PIPE, text=True).stdout.strip()
-        if state != "running":
-            failed = self.call("systemctl", "--failed", "--plain", "--no-legend", stdout=subprocess.PIPE, text=True)
-            raise Failed(f"it is {state}:\n{failed.stdout}{self.console.text()}")
-
-    def prepare(self, options, closures):
-        """Installs the checkout, and gives each user his own links to the closures."""
-        script = f"""
-            mkdir -p {STATE}/locks {STATE}/root
-            echo {shlex.quote(json.dumps({"cgroup": "", "closures": closures}))} >{STATE}/world.json
-            cd {machine.SOURCE}
-        """
-        if not options.no_install:
-            owner = os.stat(tree.CHECKOUT + "/build")
-            script += f"""
-                flock build setpriv --reuid {owner.st_uid} --regid {owner.st_gid} --clear-groups \
-                    make -s -j2 PREFIX={machine.PREFIX} all
-                make -s PREFIX={machine.PREFIX} install install-caps
-            """
-        for name, *_ in world.USERS:
-            for link, path in closures.items():
-                script += f"""
-                    runuser -u {name} -- env NIX_REMOTE=daemon HOME=/home/{name} \
-                        nix-store --realise {path} --add-root /home/{name}/{link} >/dev/null & links="$links $!"
-                """
-        script += "for link in $links; do wait $link; done"
-        prepared = self.call(
-            "sh", "-ec", script, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        if prepared.returncode != 0:
-            raise Failed("it could not be prepared:\n" + prepared.stdout.decode(errors="replace"))
-
-    def run(self, options):
-        command = options.command or ["/bin/bash"]
-        if options.user:
-            terminal = ["-tt"] if os.isatty(0) and os.isatty(1) else ["-T"]
-            line = [shlex.join(command)] if options.command else []
-            return self.call("ssh", *terminal, f"{options.user}@localhost", *line).returncode
-        variables = {
-            "HOME": "/root",
-            "TERM": os.environ.get("TERM", "dumb"),
-            "PATH": world.PATH,
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "NIXUSER_BOOT": machine.PREFIX + "/bin/nixuser-boot",
-            "NIXUSER_HELPER": machine.PREFIX + "/libexec/nixuser/nixuser-helper",
-            "NIXUSER_TEST_WORLD": STATE,
-            "NIXUSER_LABHOST": "1",
-        }
-        unit = ["systemd-run", "--quiet", "--wait", "--collect", "--service-type=exec", "--property=Delegate=yes"]
-        unit += ["--pipe", "--pty"] if os.isatty(0) and os.isatty(1) else ["--pipe"]
-        unit += ["--working-directory=" + machine.SOURCE]
-        unit += [f"--setenv={key}={value}" for key, value in variables.items()]
-        return self.call(*unit, "--", "/usr/bin/env", *command).returncode  # which knows relative paths
-
-    def keep_logs(self):
-        """For whoever looks for the cause of a failure."""
-        directory = f"{tree.CHECKOUT}/build/labhost"
-        os.makedirs(directory, exist_ok=True)
-        with open(directory + "/journal", "wb") as file:
-            self.call("journalctl", "--no-pager", "--output=short-precise", stdout=file)
-        with open(directory + "/console", "w") as file:
-            file.write(self.console.text())
-        print(f"labhost: its journal and console are in {directory}", file=sys.stderr)

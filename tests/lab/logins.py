@@ -8,12 +8,12 @@ one of a login session, made by sshd, PAM and logind.
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 
 sys.dont_write_bytecode = True
-sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "system"))
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path += [TESTS + "/harness", TESTS + "/system"]
 import tap
 
 if "NIXUSER_LABHOST" not in os.environ:
@@ -82,7 +82,7 @@ class User(lab.User):
         tap.is_(left, [], f"nothing is left of {self.name}'s machines {when}")
 
 
-class Session:
+class Session(lab.Command):
     """A command in a login session, by ssh; what lab.Process is in the private world.
 
     env  more environment
@@ -95,23 +95,6 @@ class Session:
         self.user = user
         self.popen = subprocess.Popen(ssh, start_new_session=True, **popen)
         self.pid = self.popen.pid  # of ssh; the user's process is sshd's child
-
-    def kill(self, number=signal.SIGKILL):
-        self.popen.send_signal(number)
-
-    def wait(self, timeout=20):
-        try:
-            return self.popen.wait(timeout)
-        except subprocess.TimeoutExpired:
-            raise tap.TimedOut(f"{self.popen.args} did not end in {timeout} s")
-
-    def end(self):
-        if self.popen.poll() is None:
-            self.popen.kill()
-            self.popen.wait()
-        for stream in (self.popen.stdin, self.popen.stdout, self.popen.stderr):
-            if stream:
-                stream.close()
 
 
 class Machine(lab.Machine):

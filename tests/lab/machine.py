@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
 """What a lab host's administrator has set up: written into each copy of the tree before it boots."""
 
-import fcntl
 import os
 import shutil
 import subprocess
 import uuid
 
+import accounts
 import linux
+import state
 import tree
-from private import world
 
 SOURCE = "/usr/src/nixuser-boot"
 PREFIX = "/usr/local"
@@ -81,7 +81,8 @@ def set_up(root, cache):
     )
     make_key(root)
     make_accounts(root)
-    make_nix(root + "/nix", cache)
+    cache.mount(root + "/nix")
+    state.make_directories(root)
     copy_checkout(root + SOURCE)
 
 
@@ -109,48 +110,9 @@ def make_key(root):
 
 def make_accounts(root):
     """The users of the private world, in the files of this machine; empty homes."""
-    etc = root + "/etc/"
-    users = world.USERS
-    old = [f"nixbld{number}" for number in range(1, 33)] + ["nixbld"]  # the package's: the world has its own gid
-    builders = old[:10]
-    passwd = [f"{name}:x:{uid}:{uid}::/home/{name}:/bin/bash" for name, uid, *_ in users]
-    passwd += [
-        f"{name}:x:{world.NIXBLD_GID + number}:{world.NIXBLD_GID}::/var/empty:/usr/sbin/nologin"
-        for number, name in enumerate(builders, 1)
-    ]
-    groups = [f"{name}:x:{uid}:" for name, uid, *_ in users]
-    groups += [f"nixbld:x:{world.NIXBLD_GID}:{','.join(builders)}"]
-    world.replace_entries(etc + "passwd", old, passwd)
-    world.replace_entries(etc + "group", old, groups)
-    world.replace_entries(etc + "shadow", old, [f"{name}:*:19000::::::" for name, *_ in users])
-    world.replace_entries(etc + "gshadow", old, [])
-    world.write(etc + "subuid", [f"{name}:{subuid}" for name, _, subuid, _ in users if subuid])
-    world.write(etc + "subgid", [f"{name}:{subgid}" for name, _, _, subgid in users if subgid])
-    for name, uid, *_ in users:
-        os.mkdir(f"{root}/home/{name}", 0o700)
-        os.chown(f"{root}/home/{name}", uid, uid)
-
-
-def make_nix(nix, cache):
-    """The machine's /nix: the cache's store below an overlay, and a copy of its database."""
-    below = cache.root + "/nix"
-    linux.tmpfs(nix)
-    for path in ("store", "var/nix/gcroots/auto", "var/nix/profiles/per-user", "var/nix/temproots", "var/nix/db"):
-        os.makedirs(f"{nix}/{path}")
-    os.makedirs(cache.database, exist_ok=True)  # a cache that nothing was ever added to
-    fcntl.flock(cache.change, fcntl.LOCK_SH)
-    for name in os.listdir(below + "/var/nix/db"):
-        if name != "reserved":  # 8 MiB of nothing, which Nix makes again
-            shutil.copy2(f"{below}/var/nix/db/{name}", f"{nix}/var/nix/db/{name}")
-    fcntl.flock(cache.change, fcntl.LOCK_UN)
-    os.makedirs(nix + "/.overlay/upper")
-    os.mkdir(nix + "/.overlay/work")
-    os.chown(nix + "/.overlay/upper", 0, world.NIXBLD_GID)
-    os.chmod(nix + "/.overlay/upper", 0o1775)
-    layers = f"lowerdir={below}/store,upperdir={nix}/.overlay/upper,workdir={nix}/.overlay/work"
-    linux.mount("store", nix + "/store", "overlay", 0, layers)
-    linux.mount(None, nix + "/store", None, linux.MS_BIND | linux.MS_REMOUNT | world.STORE_FLAGS)
-    os.chmod(nix + "/.overlay", 0)
+    packaged = [f"nixbld{number}" for number in range(1, 33)]  # the package's: ours have a gid of their own
+    accounts.add(root + "/etc", packaged[:10], shell="/bin/bash", password="*", instead_of=packaged)
+    accounts.make_homes(root + "/home")
 
 
 def copy_checkout(target):

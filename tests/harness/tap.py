@@ -13,6 +13,8 @@ import traceback
 
 DIAGNOSTIC_SIZE = 4000  # what is shown of one detail of a failed test: its end
 
+failure_hooks = []  # called with the name of each test that fails, at once
+
 _cases = []
 _last = []  # cases that run after all others, whatever happened
 _case_cleanups = []
@@ -67,6 +69,11 @@ def ok(condition, name, *details):
         diag(f"Failed: {name}")
         for detail in details:
             diag(detail)
+        for hook in failure_hooks:
+            try:
+                hook(name)
+            except OSError:
+                diag(traceback.format_exc())
     return bool(condition)
 
 
