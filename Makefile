@@ -23,7 +23,7 @@ MANDIR := $(PREFIX)/share/man
 
 # ---- required flags -------------------------------------------------------
 probe = $(shell printf 'int main(void){return 0;}' | \
-	$(CC) -Werror $(1) -x c -o /dev/null - 2>/dev/null && printf '%s' '$(1)')
+	$(CC) -Werror $(1) -x c -S -o /dev/null - 2>/dev/null && printf '%s' '$(1)')
 
 # Into the program itself, if there is an archive: an object less to be found and mapped at each start, and one file
 # to be trusted instead of four.

@@ -6,10 +6,12 @@ import os
 import signal
 
 CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
 
 MS_RDONLY = 1
 MS_NOSUID = 2
@@ -18,6 +20,7 @@ MS_REMOUNT = 32
 MS_BIND = 4096
 MS_REC = 16384
 MS_PRIVATE = 1 << 18
+MS_SHARED = 1 << 20
 MNT_DETACH = 2
 
 PR_SET_PDEATHSIG = 1
@@ -54,6 +57,18 @@ def bind(source, target, flags=0):
 
 def tmpfs(target, mode="0755", uid=0, gid=0, extra=""):
     mount("tmpfs", target, "tmpfs", MS_NODEV, f"mode={mode},uid={uid},gid={gid}{extra}")
+
+
+def pivot_root(root):
+    """Makes root the root, and forgets the old one."""
+    os.chdir(root)
+    _check(_libc.pivot_root(b".", b"."), "pivot_root")
+    umount(".")
+    os.chdir("/")
+
+
+def setns(descriptor, kind):
+    _check(_libc.setns(descriptor, kind), "setns")
 
 
 def unshare(flags):

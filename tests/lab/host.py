@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Boots a copy of the tree in namespaces of this machine, runs a command there, and ends it."""
 
-import ctypes
 import fcntl
 import os
 import signal
@@ -19,13 +18,8 @@ import tree
 from cache import Cache
 from work import Failed, Work
 
-CLONE_NEWCGROUP = 0x02000000
-CLONE_NEWNET = 0x40000000
-MS_SHARED = 1 << 20
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "fuse", "net/tun")
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def run(options):
@@ -34,7 +28,7 @@ def run(options):
     cache = Cache()
     closures = {os.path.basename(link): cache.add(link) for link in options.closure}
     # Everything below is undone by the end of the namespaces, so there is no cleanup code for it.
-    linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | CLONE_NEWNET)
+    linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWNET)
     linux.mount(None, "/", None, linux.MS_REC | linux.MS_PRIVATE)
     group = make_cgroup()
     alive, cleaner = cgroups.start_cleaner(group)
@@ -179,11 +173,6 @@ class Notifications:
 # ---- PID 1
 
 
-def check(result, what):
-    if result != 0:
-        raise OSError(ctypes.get_errno(), f"{what}: {os.strerror(ctypes.get_errno())}")
-
-
 def start(root, group, console, alive):
     """Starts systemd as PID 1, which dies with us. Returns its pid."""
     own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
@@ -200,7 +189,7 @@ def start(root, group, console, alive):
         except BaseException as error:
             print(f"labhost: {error}", file=sys.stderr)
         os._exit(125)
-    check(_libc.setns(own, linux.CLONE_NEWPID), "setns")  # our other children are no part of it
+    linux.setns(own, linux.CLONE_NEWPID)  # our other children are no part of it
     os.close(own)
     os.close(parent_lives)
     os.write(we_live, b"!")
@@ -211,14 +200,11 @@ def start(root, group, console, alive):
 def become_init(root, group, console):
     with open(group + "/host/cgroup.procs", "w") as file:
         file.write("0")
-    linux.unshare(linux.CLONE_NEWNS | CLONE_NEWCGROUP)
+    linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWCGROUP)
     linux.mount("proc", root + "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV)
     linux.mount("cgroup2", root + "/sys/fs/cgroup", "cgroup2", linux.MS_NOSUID | linux.MS_NODEV)
-    os.chdir(root)
-    check(_libc.pivot_root(b".", b"."), "pivot_root")
-    linux.umount(".")
-    os.chdir("/")
-    linux.mount(None, "/", None, linux.MS_REC | MS_SHARED)  # which systemd does itself, but not in a container
+    linux.pivot_root(root)
+    linux.mount(None, "/", None, linux.MS_REC | linux.MS_SHARED)  # which systemd does itself, but not in a container
     os.setsid()
     for stream in (0, 1, 2):
         os.dup2(console.slave, stream)
