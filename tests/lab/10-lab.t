@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Machines of users who have logged in: scopes, services, lingering, and walls between users."""
+"""Machines of users who have logged in: scopes, services, lingering."""
 
 import os
 import signal
@@ -171,66 +171,6 @@ def refused():
         tap.is_(result.status, lab.NOT_PERMITTED, f"{user.name}: refused", result)
         tap.like(result.err, reason, f"{user.name}: says why", result)
         user.nothing_left("after a refusal")
-
-
-@tap.case("a user cannot touch the machine of another", timeout=90)
-def walls():
-    machine = logins.Machine(bob, "private").login()
-    machine.output("echo secret >/root/secret; echo secret >/tmp/secret; sleep 4711 & disown")
-    pids = {"supervisor": machine.pid, "launcher": machine.launcher(), "PID 1": machine.payload()}
-    pids["a process"] = next(p.pid for p in lab.processes() if p.comm == "sleep" and any(map(bob.has_uid, p.uids)))
-    for name, pid in pids.items():
-        for what, command in {
-            "signal": f"kill -0 {pid} || kill -37 {pid}",
-            "trace": f"strace -o /dev/null -p {pid}",
-            "enter": f"nsenter -t {pid} -U --preserve-credentials true || nsenter -t {pid} -m true",
-            "read the environment of": f"cat /proc/{pid}/environ",
-            "read the memory of": f"head -c1 /proc/{pid}/mem || cat /proc/{pid}/maps",
-            "see the files of": f"ls /proc/{pid}/fd/ || ls /proc/{pid}/root/ || ls /proc/{pid}/cwd/",
-            "see the namespaces of": f"readlink /proc/{pid}/ns/mnt",
-            "read the console of": f"timeout 2 cat /proc/{pid}/root/dev/console /proc/{pid}/root/dev/pts/0",
-            "read the secrets of": f"cat /proc/{pid}/root/root/secret || cat /proc/{pid}/root/tmp/secret",
-            "limit": f"prlimit -p {pid} --nofile=10 || renice 19 {pid}",
-        }.items():
-            result = alice.sh(command)
-            tap.ok(result.status != 0 and result.out == "", f"alice cannot {what} {name}", result)
-    cgroup = f"{bob.manager}/{machine.cgroup()}"
-    terminal = os.readlink(f"/proc/{machine.pid}/fd/0")
-    for what, command in {
-        "see bob's runtime directory": f"ls {bob.runtime} || ls {bob.runtime}/nixuser/private",
-        "see bob's home": f"ls {bob.home}",
-        "see bob's state": f"ls {bob.state}",
-        "speak to bob's user manager": "systemctl --user -M bob@ status",
-        "speak to bob's bus": f"busctl --address=unix:path={bob.runtime}/bus list",
-        "join the machine's cgroup": f"echo $$ >{cgroup}/cgroup.procs",
-        "freeze the machine": f"echo 1 >{cgroup}/cgroup.freeze",
-        "kill the machine by its cgroup": f"echo 1 >{cgroup}/cgroup.kill",
-        "make a cgroup there": f"mkdir {cgroup}/x",
-        "read bob's terminal": f"timeout 2 cat {terminal}",
-        "write to bob's terminal": f"echo x >{terminal}",
-        "end bob's session": "loginctl --no-ask-password terminate-user bob",
-        "read bob's journal": f"journalctl -q _UID={bob.uid} | grep .",
-    }.items():
-        result = alice.sh(command)
-        tap.ok(result.status != 0 and result.out == "", f"alice cannot {what}", result)
-    result = alice.sh("find /run /tmp /dev/shm /var/tmp /sys/fs/cgroup -user bob -writable 2>/dev/null")
-    tap.is_(result.out, "", "nothing of bob's is hers to write", result)
-    own = logins.Machine(alice, "own").login()
-    tap.is_(own.output("pgrep -c -x sleep || true"), "0", "nor does her machine show bob's processes")
-    for what, command in {
-        "signal": f"kill -0 {pids['PID 1']}",
-        "see bob's runtime directory": f"ls {bob.runtime}",
-        "see bob's home": f"ls {bob.home}",
-        "become bob's range": "unshare -U true; setpriv --reuid 70000 true",
-        "see bob's cgroups": f"ls -d /sys/fs/cgroup/user.slice/user-{bob.uid}.slice",
-    }.items():
-        tap.ok(own.run(command)[0] != 0, f"the root of alice's machine cannot {what}")
-    tap.is_(own.power_off(), 0, "alice's ends")
-    alive = machine.output("cat /root/secret; pgrep -c -x sleep; systemctl is-system-running")
-    tap.is_(alive, "secret\n1\nrunning", "bob's lives")
-    tap.is_(machine.power_off(), 0, "and ends")
-    for user in (alice, bob):
-        user.nothing_left("at the end")
 
 
 @tap.case("one user's machines do not depend on another's", timeout=90)
