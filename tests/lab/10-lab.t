@@ -39,6 +39,38 @@ def host():
     tap.is_(result.out, "1\n", "user namespaces, and a fresh proc in them", result)
 
 
+@tap.case("login(1) on a terminal, with a password, and a machine from there", timeout=60)
+def at_a_terminal():
+    subprocess.run(["chpasswd"], input="alice:her password\n", text=True, check=True)
+    tap.cleanup(subprocess.run, ["usermod", "--password", "*", "alice"])
+    terminal = lab.Terminal(logins.Getty(), ["login"])
+    prompt = r"alice@lab:~\$ (\x1b\[[0-9;?]*[a-zA-Z])*\Z"
+    terminal.expect("login: ")
+    terminal.send("alice\r")
+    terminal.expect("Password: ")
+    terminal.send("not hers\r")
+    terminal.expect("Login incorrect")
+    terminal.expect("login: ")
+    terminal.send("alice\r")
+    terminal.expect("Password: ")
+    terminal.send("her password\r")
+    terminal.expect(prompt)
+    terminal.send("echo session'='$(loginctl show-session -P Service -P TTY $XDG_SESSION_ID)\r")
+    tap.like(terminal.expect(r"session=(.*?)\r")[1], r"\A(login pts/\d+|pts/\d+ login)\Z", "a session of login(1) there")
+    terminal.expect(prompt)
+    terminal.send(f"{lab.BOOT} -q --name at-a-terminal result; echo status'='$?\r")
+    terminal.expect(r"demo login: ")
+    tap.is_(alice.scope("at-a-terminal"), "active", "the user manager has made a scope for a machine from there")
+    terminal.send("root\r")
+    terminal.expect(lab.Machine.PROMPT)
+    terminal.send("systemctl poweroff\r")
+    tap.is_(terminal.expect(r"status=(\d+)\r", 30)[1], "0", "which powers off")
+    terminal.expect(prompt)
+    terminal.send("exit\r")
+    terminal.wait()
+    alice.nothing_left("after it")
+
+
 @tap.case("the exit status passes through a login")
 def statuses():
     for status in (0, 7, 255):

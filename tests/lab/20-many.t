@@ -3,6 +3,7 @@
 """Thirty users, a machine each, at once, from one store; and what a host's limits say when they are reached."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -44,6 +45,19 @@ def closure_size():
     return int(out.stdout.split()[-2])
 
 
+def mapped(users):
+    """Pages of files that all processes in machines map, in MiB: counted for each of them, and counted once."""
+    resident = share = 0
+    for process in lab.processes():
+        uid = min(process.uids)
+        if any(user.has_uid(uid) and uid != user.uid for user in users):
+            rollup = dict(re.findall(r"^(\w+): +(\d+) kB$", lab.read(f"/proc/{process.pid}/smaps_rollup"), re.M))
+            anonymous = int(rollup.get("Anonymous", 0))
+            resident += int(rollup.get("Rss", 0)) - anonymous
+            share += int(rollup.get("Pss_File", 0))
+    return resident / 1024, share / 1024
+
+
 @tap.case("thirty users boot a machine each, at once", timeout=400)
 def thirty():
     users = add_users()
@@ -68,10 +82,13 @@ def thirty():
     time.sleep(2)
     used, files = memory()
     size = closure_size()
+    resident, share = mapped(users)
     tap.note(f"{seconds:.1f} s until all {USERS} are at multi-user, on {os.cpu_count()} processors")
     tap.note(f"{(used - before_used) / USERS:.1f} MiB for each machine")
     tap.note(f"page cache: {files - before_files:+.0f} MiB for {USERS} machines; the closure has {size} MiB")
+    tap.note(f"mapped files of the {USERS} machines: {resident:.0f} MiB as each counts them, {share:.0f} MiB in memory")
     tap.ok(files - before_files < size, "the page cache holds the closure once", files - before_files, size)
+    tap.ok(0 < share < size < resident, "and all machines map that one", share, size, resident)
     tap.ok(seconds < 180, "within three minutes", seconds)
     started = time.monotonic()
     stopping = [user.start(["systemctl", "--user", "stop", "lab-machine"]) for user in users]

@@ -97,6 +97,19 @@ class Session(lab.Command):
         self.pid = self.popen.pid  # of ssh; the user's process is sshd's child
 
 
+class Getty:
+    """Whom a terminal belongs to before anybody has logged in on it: root, who runs login(1) there."""
+
+    name, uid = "root", 0
+
+    def start(self, argv, *, terminal, **popen):
+        process = lab.Command()
+        process.popen = subprocess.Popen(["setsid", "--ctty", "--wait", *argv], **popen)
+        process.pid = process.popen.pid
+        tap.cleanup(process.end)
+        return process
+
+
 class Machine(lab.Machine):
     """A machine that a user has started from a shell of his; prefix is what he puts before nixuser-boot."""
 

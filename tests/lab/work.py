@@ -6,6 +6,7 @@ import shlex
 import subprocess
 
 import accounts
+import linux
 import machine
 import state
 import tree
@@ -24,11 +25,28 @@ class Work:
         self.console = console
         environment = {"HOME": "/root", "USER": "root", "LOGNAME": "root", "PATH": state.PATH, "LANG": "C.UTF-8"}
         environment |= {"SYSTEMD_PAGER": "", "TERM": os.environ.get("TERM", "dumb")}
-        self.enter = ["nsenter", f"--target={pid}", "-m", "-u", "-i", "-n", "-p", "-C", "--", "env", "-i"]
-        self.enter += [f"{key}={value}" for key, value in environment.items()]
+        self.environment = environment
+        self.namespaces = f"/proc/{pid}/ns"
 
     def call(self, *command, **how):
-        return subprocess.run([*self.enter, *command], **how)
+        """Runs a command in the machine. It is one of the machine's processes, and ends with it, however we end."""
+        namespaces = [os.open(f"{self.namespaces}/{name}", os.O_RDONLY) for name in ("net", "ipc", "uts", "cgroup", "mnt")]
+        pids = os.open(self.namespaces + "/pid", os.O_RDONLY)
+        own = os.open("/proc/self/ns/pid", os.O_RDONLY)
+
+        def enter():
+            for namespace in namespaces:
+                linux.setns(namespace, 0)
+
+        linux.setns(pids, linux.CLONE_NEWPID)  # for the next child
+        try:
+            process = subprocess.Popen(command, env=self.environment, preexec_fn=enter, cwd="/", **how)
+        finally:
+            linux.setns(own, linux.CLONE_NEWPID)
+            for descriptor in (*namespaces, pids, own):
+                os.close(descriptor)
+        out, _ = process.communicate()
+        return subprocess.CompletedProcess(command, process.returncode, out)
 
     def wait_for_boot(self, ready):
         if not ready.wait(BOOT_SECONDS):

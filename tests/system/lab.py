@@ -16,7 +16,7 @@ from command import Command, Process, Result
 from given import BOOT, CGROUP, CLOSURES, HELPER, LAUNCH, PATH, WORLD, need
 from given import NOT_PERMITTED, OS_ERROR, REFUSED, UNAVAILABLE, USAGE
 from leftovers import Snapshot, leftovers
-from proc import children, exists, processes, processes_of
+from proc import children, exists, processes, processes_of, read
 from store import add_root, add_tree, adding, collecting, must, probe, variant
 from terminal import EndOfFile, Machine, Terminal
 from user import User, claim, remove
