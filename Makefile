@@ -202,6 +202,12 @@ check-lab:
 	$(SUDO) $(LABHOST) tests/lab/as-world prove -j2 $(PROVE_FLAGS) tests/system
 	$(SUDO) $(LABHOST) prove $(PROVE_FLAGS) tests/lab
 
+# 'make check', interrupted in many ways: what is left? A quarter of an hour, needs root.
+.PHONY: check-interrupt
+check-interrupt:
+	tests/deps build demo test lab
+	$(SUDO) tests/interrupt
+
 .PHONY: bench
 bench:
 	tests/deps build demo test bench
@@ -228,5 +234,7 @@ help:
 	@echo 'check          all tests; check-build, check-unit, lint and these two are its parts:'
 	@echo 'check-system   system tests in a private world on this machine'
 	@echo 'check-lab      system tests, logins, user managers, thirty machines in booted lab hosts'
+	@echo 'check-interrupt'
+	@echo '               interrupt check at random moments, and look for what it leaves'
 	@echo 'bench          measure against bwrap, unshare and podman'
 	@echo 'uninstall clean'
