@@ -72,14 +72,18 @@ def make(path):
     print(f"labhost: installing {len(packages())} packages of {SUITE} and what they need, once", file=sys.stderr)
     new = tempfile.mkdtemp(prefix=PREFIX + "new-", dir=CACHE)
     os.chmod(new, 0o755)
+    root, temporary = new + "/root", new + "/tmp"
+    os.mkdir(root)
+    os.mkdir(temporary)  # and not /tmp: if we are killed, all of it is removed by the next
     # In a pid namespace, so that all of it ends with us, however we end.
     command = ["unshare", "--fork", "--pid", "--mount-proc", "--kill-child", "mmdebstrap", "--mode=root"]
     command += ["--quiet", *OPTIONS, *proxies(), "--include=" + ",".join(packages())]
     source = f"deb [signed-by={KEYRING}] {mirror()} {SUITE} main\n"
     made = subprocess.run(
-        [*command, SUITE, new, "-"],
+        [*command, SUITE, root, "-"],
         input=source,
         text=True,
+        env=dict(os.environ, TMPDIR=temporary),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         preexec_fn=linux.die_with_parent,
@@ -87,7 +91,8 @@ def make(path):
     if made.returncode != 0:
         shutil.rmtree(new)
         sys.exit("labhost: mmdebstrap failed:\n" + made.stdout)
-    os.rename(new, path)
+    os.rename(root, path)
+    shutil.rmtree(new)
 
 
 def mirror():
