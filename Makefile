@@ -128,7 +128,7 @@ $(B)/config.h: FORCE
 .PHONY: FORCE
 FORCE:
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -name '*.d' -type f 2>/dev/null)
 
 # ---- install ----------------------------------------------------------------
 .PHONY: install install-caps uninstall clean
