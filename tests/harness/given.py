@@ -15,7 +15,6 @@ if "NIXUSER_TEST_WORLD" not in os.environ:
 WORLD = os.environ["NIXUSER_TEST_WORLD"]
 BOOT = os.environ["NIXUSER_BOOT"]
 HELPER = os.environ["NIXUSER_HELPER"]
-LAUNCH = os.environ["NIXUSER_LAUNCH"]
 with open(WORLD + "/world.json") as _file:
     _world = json.load(_file)
 CGROUP = _world["cgroup"]

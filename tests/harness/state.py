@@ -17,7 +17,6 @@ def environment(prefix):
         "PYTHONDONTWRITEBYTECODE": "1",
         "NIXUSER_BOOT": prefix + "/bin/nixuser-boot",
         "NIXUSER_HELPER": prefix + "/libexec/nixuser/nixuser-helper",
-        "NIXUSER_LAUNCH": prefix + "/libexec/nixuser/nixuser-launch",
         "NIXUSER_TEST_WORLD": DIRECTORY,
     }
 

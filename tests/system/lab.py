@@ -13,7 +13,7 @@ import evidence
 import tap
 from cgroups import remove as remove_cgroup
 from command import Command, Process, Result
-from given import BOOT, CGROUP, CLOSURES, HELPER, LAUNCH, PATH, WORLD, need
+from given import BOOT, CGROUP, CLOSURES, HELPER, PATH, WORLD, need
 from given import NOT_PERMITTED, OS_ERROR, REFUSED, UNAVAILABLE, USAGE
 from leftovers import Snapshot, leftovers
 from proc import children, exists, processes, processes_of, read
