@@ -56,7 +56,8 @@ def at_a_terminal():
     terminal.send("her password\r")
     terminal.expect(prompt)
     terminal.send("echo session'='$(loginctl show-session -P Service -P TTY $XDG_SESSION_ID)\r")
-    tap.like(terminal.expect(r"session=(.*?)\r")[1], r"\A(login pts/\d+|pts/\d+ login)\Z", "a session of login(1) there")
+    session = terminal.expect(r"session=(.*?)\r")[1]
+    tap.like(session, r"\A(login pts/\d+|pts/\d+ login)\Z", "a session of login(1) there")
     terminal.expect(prompt)
     terminal.send(f"{lab.BOOT} -q --name at-a-terminal result; echo status'='$?\r")
     terminal.expect(r"demo login: ")

@@ -19,11 +19,11 @@ import struct
 import sys
 import termios
 
-# The numbers of x86-64 and, but for the first ones, of all others.
-SYSCALLS = {
-    "x86_64": {"kcmp": 312, "process_vm_readv": 310, "ioprio_set": 251, "keyctl": 250, "move_pages": 279, "ptrace": 101},
-    "aarch64": {"kcmp": 272, "process_vm_readv": 270, "ioprio_set": 30, "keyctl": 219, "move_pages": 239, "ptrace": 117},
-}[os.uname().machine] | {"pidfd_send_signal": 424, "pidfd_open": 434, "pidfd_getfd": 438, "process_madvise": 440}
+# The first have a number of their own on each machine, the others one on all.
+NAMES = ("ptrace", "keyctl", "ioprio_set", "move_pages", "process_vm_readv", "kcmp")
+NUMBERS = {"x86_64": (101, 250, 251, 279, 310, 312), "aarch64": (117, 219, 30, 239, 270, 272)}
+SYSCALLS = dict(zip(NAMES, NUMBERS[os.uname().machine]))
+SYSCALLS |= {"pidfd_send_signal": 424, "pidfd_open": 434, "pidfd_getfd": 438}
 
 PTRACE_SEIZE = 0x4206
 KEYCTL_DESCRIBE, KEYCTL_READ = 6, 11

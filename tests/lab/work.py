@@ -30,7 +30,8 @@ class Work:
 
     def call(self, *command, **how):
         """Runs a command in the machine. It is one of the machine's processes, and ends with it, however we end."""
-        namespaces = [os.open(f"{self.namespaces}/{name}", os.O_RDONLY) for name in ("net", "ipc", "uts", "cgroup", "mnt")]
+        names = ("net", "ipc", "uts", "cgroup", "mnt")
+        namespaces = [os.open(f"{self.namespaces}/{name}", os.O_RDONLY) for name in names]
         pids = os.open(self.namespaces + "/pid", os.O_RDONLY)
         own = os.open("/proc/self/ns/pid", os.O_RDONLY)
 
@@ -51,7 +52,8 @@ class Work:
     def wait_for_boot(self, ready):
         if not ready.wait(BOOT_SECONDS):
             raise Failed(f"it did not boot within {BOOT_SECONDS} s:\n{self.console.text()}")
-        running = self.call("systemctl", "is-system-running", "--wait", stdout=subprocess.PIPE, text=True).stdout.strip()
+        wait = ["systemctl", "is-system-running", "--wait"]
+        running = self.call(*wait, stdout=subprocess.PIPE, text=True).stdout.strip()
         if running != "running":
             failed = self.call("systemctl", "--failed", "--plain", "--no-legend", stdout=subprocess.PIPE, text=True)
             raise Failed(f"it is {running}:\n{failed.stdout}{self.console.text()}")
