@@ -20,7 +20,6 @@ SUITE = "trixie"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CACHE = os.environ.get("NIXUSER_TEST_CACHE", "/var/cache/nixuser-boot-tests")
-PREFIX = "labhost-"
 
 PACKAGES = """
     systemd systemd-sysv libpam-systemd dbus dbus-user-session login passwd uidmap openssh-server openssh-client
@@ -38,16 +37,24 @@ OPTIONS = [
 ]
 
 
+# Of tests/deps. With what the project is built with: the programs tested are the ones built for this tree's libraries.
+purposes = ["build"]
+
+
 def packages():
-    """With what the project is built with: the programs tested are the ones built for this tree's libraries."""
     with open(CHECKOUT + "/tests/deps") as file:
-        build = re.search(r"^build='([^']*)'", file.read(), re.M)[1].split()
-    return sorted({*PACKAGES, *build})
+        lists = dict(re.findall(r"^(\w+)='([^']*)'", file.read(), re.M))
+    return sorted({*PACKAGES, *(package for purpose in purposes for package in lists[purpose].split())})
+
+
+def prefix():
+    """One for each choice of purposes, so that a tree for one is not taken for a former tree for another."""
+    return "+".join(["labhost", *purposes[1:]]) + "-"
 
 
 def name():
     parts = [SUITE, os.uname().machine, *OPTIONS, *packages()]
-    return PREFIX + hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return prefix() + hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def get():
@@ -70,7 +77,7 @@ def make(path):
     if not os.path.exists(KEYRING):
         sys.exit(f"labhost: there is no {KEYRING}: install debian-archive-keyring")
     print(f"labhost: installing {len(packages())} packages of {SUITE} and what they need, once", file=sys.stderr)
-    new = tempfile.mkdtemp(prefix=PREFIX + "new-", dir=CACHE)
+    new = tempfile.mkdtemp(prefix=prefix() + "new-", dir=CACHE)
     os.chmod(new, 0o755)
     root, temporary = new + "/root", new + "/tmp"
     os.mkdir(root)
@@ -115,7 +122,7 @@ def remove_old(current):
     """Trees of former lists, and what an interrupted make() has left, unless somebody works on them."""
     for entry in os.listdir(CACHE):
         path = f"{CACHE}/{entry}"
-        if entry.startswith(PREFIX) and path != current and os.path.isdir(path):
+        if entry.startswith(prefix()) and path != current and os.path.isdir(path):
             directory = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
