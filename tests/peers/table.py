@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+"""The comparison as README has it, as it was measured, and whether they agree."""
+
+import os
+import re
+
+README = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + "/README.md"
+SECTION = "## Compared with"
+QUANTITY = re.compile(r"(\d+(?:\.\d+)?) (ms|s|MiB)\b")
+TOLERANCE = 2  # computers differ, and so do days
+
+
+def readme():
+    """{row: {tool: cell}} without Markdown's marks and references to notes."""
+    with open(README) as file:
+        section = file.read().split(SECTION, 1)[1].split("\n## ", 1)[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    cells = [[plain(cell) for cell in line.strip("|").split("|")] for line in lines]
+    heads = cells[0][1:]
+    return {row[0]: dict(zip(heads, row[1:])) for row in cells[2:]}
+
+
+def plain(cell):
+    return re.sub(r" ?\[\d\]|`", "", cell).strip()
+
+
+def agree(measured, said):
+    """The same words, and numbers with a unit that are not further apart than the tolerance."""
+    if QUANTITY.sub("N", measured) != QUANTITY.sub("N", said):
+        return False
+    pairs = zip(QUANTITY.findall(measured), QUANTITY.findall(said))
+    return all(
+        units == other and float(value) <= TOLERANCE * float(found) and float(found) <= TOLERANCE * float(value)
+        for (value, units), (found, other) in pairs
+    )
+
+
+def show(record):
+    """Markdown, as it can be put into README."""
+    heads = ["", *record["tools"]]
+    rows = [[row["row"], *(row["answers"].get(tool, "**no answer**") for tool in record["tools"])] for row in record["rows"]]
+    widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads))]
+    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in (heads, *rows)]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    lines += ["", *(f"{program}, for a user: {said}" for program, said in record["not tried"].items())]
+    return "\n".join(lines)
