@@ -214,6 +214,13 @@ bench:
 	$(MAKE) --no-print-directory closures
 	$(SUDO) $(WORLD) bench/run --json $(B)/bench.json
 
+# The comparison in README.md, measured in a lab host that has the others, too.
+.PHONY: peers
+peers:
+	tests/deps build demo lab
+	$(MAKE) --no-print-directory closures
+	$(SUDO) tests/peers/run $(addprefix --closure ,$(CLOSURES)) --json $(B)/peers.json
+
 .PHONY: lint
 lint:
 	mandoc -T lint -W warning man/*.[18]
@@ -237,4 +244,5 @@ help:
 	@echo 'check-interrupt'
 	@echo '               interrupt check at random moments, and look for what it leaves'
 	@echo 'bench          measure against bwrap, unshare and podman'
+	@echo 'peers          measure the comparison in README.md, in a lab host with podman and nspawn'
 	@echo 'uninstall clean'

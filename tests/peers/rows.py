@@ -75,7 +75,7 @@ def roots():
     return found
 
 
-@row("a user without subordinate ids")
+@row("for a user without subordinate ids")
 def without_ids(tool):
     """carol has none; nor has root."""
     poor = tool if tool.user.name == "root" else type(tool)("carol")
@@ -123,7 +123,7 @@ def root_is(tool):
 # ---- the console
 
 
-@row("console login")
+@row("console login of the demo")
 def console(tool):
     """All that is expected of a terminal, or what is missing."""
     machine = Machine(tool)
@@ -281,6 +281,6 @@ def detached(tool):
         tap.cleanup(user.run, ["systemctl", *manager, "stop", "peer"], 60)
         lab.must(user.run([*unit, *tool.argv("result", tool.as_service)], timeout=60))
         logs = ["journalctl", *manager, "--output=cat", "--unit=peer"]
-        answer = "as a service of your user manager" if manager else "as a service"
+        answer = "as a service of your user manager" if manager else "as a service of the system"
     tap.until(lambda: "multi-user.target" in user.run(logs).out, 20, "the console in the log", 0.5)
     return answer

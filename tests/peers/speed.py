@@ -58,7 +58,9 @@ def median(sample, rounds):
 def life(tool):
     if isinstance(tool, tools.Nspawn):
         return milliseconds(median(lambda: measure.life(command(tool, "trivial")), ROUNDS))
-    return milliseconds(of_users()["summary_ms"]["life"][name(tool)]["median"])
+    medians = {tool: figures["median"] for tool, figures in of_users()["summary_ms"]["life"].items()}
+    smallest = f" (bubblewrap: {milliseconds(medians['bwrap'])})" if isinstance(tool, tools.Boot) else ""
+    return milliseconds(medians[name(tool)]) + smallest
 
 
 def boot(tool):

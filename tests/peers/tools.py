@@ -106,7 +106,8 @@ class Nspawn(Tool):
     title = "systemd-nspawn, by root"
     program = "systemd-nspawn"
     packages = ("systemd-container",)
-    as_service = ("--keep-unit",)
+    plain = ("--private-network",)
+    as_service = (*plain, "--keep-unit")
     into = ("systemd-run", "--quiet", "--pipe", "--wait", "--machine", MACHINE)
 
     def prepare(self):
@@ -118,7 +119,7 @@ class Nspawn(Tool):
         """--port needs a firewall and systemd-networkd on both sides, which is more than the lab host has."""
         return ("--network-veth",)
 
-    def argv(self, closure, options=()):
+    def argv(self, closure, options=plain):
         """/usr must be there, and the closure makes a link of it: a link to what is there on the host will do."""
         root = self.root()
         if not os.path.lexists(root + "/usr"):
@@ -155,8 +156,8 @@ class Machine(lab.Machine):
         self._commands = 0
         self.tool = tool
         self.user = tool.user
-        tap.cleanup(tool.remove)
         self.terminal = lab.Terminal(tool.user, tool.argv(closure, **options))
+        tap.cleanup(tool.remove)  # before the terminal: systemd-nspawn leaves a mount behind when that is gone
 
     def payload(self):
         """The pid of its first process, as the host sees it."""
