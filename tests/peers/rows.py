@@ -5,6 +5,7 @@ A probe ends with an exception when it cannot tell. Answers are short, and the s
 """
 
 import os
+import pwd
 import signal
 import socket
 import subprocess
@@ -107,16 +108,25 @@ def system_state(machine):
 
 @row("the machine's root is")
 def root_is(tool):
-    machine = Machine(tool).login()
-    if machine.output("id -u") != "0":
+    found = owner(Machine(tool))
+    if isinstance(tool, Podman):
+        tool.remove()
+        found += "; with --uidmap " + owner(Machine(tool, options=tool.mapped))
+    return found
+
+
+def owner(machine):
+    """Whose uid the machine's root has on the host."""
+    user = machine.user
+    if machine.login().output("id -u") != "0":
         raise AssertionError("who logged in is not the machine's root")
     uid = os.stat(f"/proc/{machine.payload()}").st_uid
-    if uid == tool.user.uid:
+    if uid == user.uid:
         return "the host's root" if uid == 0 else "you"
-    if tool.user.has_uid(uid):
+    if user.has_uid(uid):
         return "a subordinate id of yours"
-    if tools.owner(uid):
-        raise AssertionError(f"the machine's root is {tools.owner(uid)}")
+    if uid in {entry.pw_uid for entry in pwd.getpwall()}:
+        raise AssertionError(f"the machine's root is {uid}, which is another's")
     return "a transient id"
 
 
@@ -145,13 +155,16 @@ def console(tool):
         tap.until(lambda: machine.output("stty size") == "33 99", 5, "the new size", 0.2)
     except tap.TimedOut:
         missing.append("resizing")
+    before = len(tools.named("sleep"))
     terminal.send("sleep 1000\r")
-    time.sleep(0.5)
+    tap.until(lambda: len(tools.named("sleep")) > before, 10, "the sleep")
     terminal.send("\x03")
     terminal.expect(machine.PROMPT)
-    if machine.output("echo $?") != "0" or "sleep" in machine.output("ps -e -o comm"):
+    terminal.send("echo status'='$?\r")
+    if terminal.expect(r"status=(\d+)\r")[1] != "130":
         missing.append("job control")
-    if machine.output("systemctl is-system-running --wait") != "running":
+    terminal.expect(machine.PROMPT)
+    if machine.run("systemctl is-system-running --wait")[1].strip() != "running":
         missing.append("a system without failed units")
     return "yes" if not missing else "without " + ", ".join(missing)
 
@@ -159,12 +172,14 @@ def console(tool):
 # ---- what the machine's root can do
 
 
+# The first shows that attempts can succeed. After the last one, if it does, there is only the shell.
 ATTEMPTS = """
 attempt() { what=$1; shift; "$@" >/dev/null 2>&1 && echo "$what"; }
+attempt tried touch /root/tried
 attempt 'written to' touch /nix/store/of-a-machine
 attempt remounted mount -o remount,bind,rw /nix/store
 attempt 'written to' touch /nix/store/of-a-machine
-attempt unmounted unshare --mount umount --lazy /nix/store
+attempt unmounted umount --lazy /nix/store
 true
 """
 
@@ -175,14 +190,17 @@ def store(tool):
     done = attempts(Machine(tool))
     if isinstance(tool, Podman) and not done:
         tool.remove()
-        more = attempts(Machine(tool, options=(*tool.plain, "--cap-add", "SYS_ADMIN")))
+        more = attempts(Machine(tool, options=tool.privileged))
         if more:
             return f"locked read-only; with CAP_SYS_ADMIN it can be {' and '.join(more)}"
     return f"read-only, but can be {' and '.join(done)}" if done else "locked read-only"
 
 
 def attempts(machine):
-    return machine.login().output(ATTEMPTS).splitlines()
+    tried, *done = machine.login().output(ATTEMPTS).splitlines()
+    if tried != "tried":
+        raise AssertionError(f"nothing can be attempted: {tried}")
+    return done
 
 
 @row("mounts and sandboxes in it")
@@ -204,16 +222,19 @@ def pinned(tool):
     """By nix-store --delete of two paths that only this machine's closure needs, one of which a process has open."""
     user = tool.user
     with lab.adding():
-        unopened, opened = (lab.add_tree(user, name, {"file": name}) for name in ("unopened", "opened"))
+        names = ("garbage", "unopened", "opened")
+        garbage, unopened, opened = (lab.add_tree(user, name, {"file": name}) for name in names)
         toplevel = lab.variant(user, "nixos-system-peer", "result", "gone", needs=[unopened, opened])
         machine = Machine(tool, "gone").login()
     os.unlink(user.home + "/gone")
     machine.output(f"exec 9<{opened}/file")
     kept = {}
     with lab.collecting():
-        for path in (toplevel, unopened, opened):
+        for path in (garbage, toplevel, unopened, opened):
             user.run(["nix-store", "--delete", path])
             kept[path] = os.path.exists(path)
+    if kept[garbage]:
+        raise AssertionError("nix-store --delete works for nothing")
     if kept[unopened] and kept[opened] and kept[toplevel]:
         return "all of it"
     return "what its processes have open" if kept[opened] else "nothing"

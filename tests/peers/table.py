@@ -38,7 +38,8 @@ def agree(measured, said):
 def show(record):
     """Markdown, as it can be put into README."""
     heads = ["", *record["tools"]]
-    rows = [[row["row"], *(row["answers"].get(tool, "**no answer**") for tool in record["tools"])] for row in record["rows"]]
+    tools = record["tools"]
+    rows = [[row["row"], *(row["answers"].get(tool, "**no answer**") for tool in tools)] for row in record["rows"]]
     widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads))]
     lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in (heads, *rows)]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")

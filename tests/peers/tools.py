@@ -5,7 +5,6 @@ A tool has a user who has logged in, and boots a closure by its init. Root needs
 """
 
 import os
-import pwd
 import re
 import signal
 import subprocess
@@ -78,6 +77,8 @@ class Podman(Tool):
     program = "podman"
     packages = ("podman", "crun", "conmon", "uidmap", "passt", "slirp4netns", "netavark")
     plain = ("--network", "none")
+    mapped = (*plain, "--uidmap", "0:1:65536", "--gidmap", "0:1:65536")  # the user's range, without himself
+    privileged = (*plain, "--cap-add", "SYS_ADMIN")
     into = ("podman", "exec", MACHINE)
 
     def prepare(self):
@@ -176,14 +177,6 @@ def first_processes():
                     yield process.pid
         except (FileNotFoundError, ProcessLookupError):
             pass  # it ended
-
-
-def owner(uid):
-    """The name of the uid's user, or None."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return None
 
 
 def as_user(user):
