@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The programs that are compared, as their users call them, and a machine of each on a terminal.
 
-A tool has a user who has logged in, and boots a closure by its init. Root needs systemd-nspawn: see Nspawn.
+A tool has a user, whose commands are login sessions. That of systemd-nspawn is root: see there.
 """
 
 import os
@@ -102,7 +102,7 @@ class Podman(Tool):
 
 
 class Nspawn(Tool):
-    """By root: Debian 13's lets no user boot a directory, and most kernels have no BPF LSM (see as_user())."""
+    """By root: Debian 13's lets no user boot a directory, and most kernels have no BPF LSM (see nspawn_as_user())."""
 
     title = "systemd-nspawn, by root"
     program = "systemd-nspawn"
@@ -179,7 +179,7 @@ def first_processes():
             pass  # it ended
 
 
-def as_user(user):
+def nspawn_as_user(user):
     """What systemd-nspawn says to a user, and the service that it needs says to the journal: why there is no column."""
     user = logins.User(user)
     lab.must(user.sh("mkdir -p nspawn/usr"))
@@ -190,4 +190,4 @@ def as_user(user):
     subprocess.run(["systemctl", "start", "systemd-nsresourced.service"], check=True)
     journal = ["journalctl", "--output=cat", "--unit=systemd-nsresourced", "--grep=not supported|disabled"]
     said = subprocess.run(journal, stdout=subprocess.PIPE, text=True).stdout
-    return {"systemd-nspawn": result.err.splitlines()[-1], "systemd-nsresourced": said.splitlines()}
+    return {"systemd-nspawn": result.err.splitlines()[-1], "systemd-nsresourced": " ".join(said.split())}
