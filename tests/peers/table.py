@@ -37,7 +37,7 @@ def near(one, other):
 
 
 def faster(cells, tools):
-    """The time of the first tool by that of the second, which were measured in turn; or None if it is no row of times."""
+    """The time of the first tool by that of the second, which were measured in turn; None if it is no row of times."""
     times = [QUANTITY.match(cells.get(tool, "")) for tool in tools[:2]]
     if not all(times) or "MiB" in (time[2] for time in times):
         return None
