@@ -69,7 +69,7 @@ class Work:
             script += f"""
                 flock build setpriv --reuid {owner.st_uid} --regid {owner.st_gid} --clear-groups \
                     make -s -j2 PREFIX={machine.PREFIX} all
-                make -s PREFIX={machine.PREFIX} install install-caps
+                flock build make -s PREFIX={machine.PREFIX} install install-caps
             """
         for name, *_ in accounts.USERS:
             for link, path in closures.items():
