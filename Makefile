@@ -47,6 +47,7 @@ LINK_HARDENING := -pie $(MODULE_HARDENING)
 BSD_CFLAGS := $(shell pkg-config --cflags libbsd-overlay 2>/dev/null) -DLIBBSD_OPENBSD_VIS
 BSD_LIBS := $(call static,$(shell pkg-config --libs libbsd-overlay 2>/dev/null) -lmd)
 CAP_LIBS := $(call static,$(shell pkg-config --libs libcap 2>/dev/null))
+JANSSON_LIBS := $(shell pkg-config --libs jansson 2>/dev/null)
 SYSTEMD_LIBS := $(shell pkg-config --libs libsystemd 2>/dev/null)
 CHECK_LIBS := $(shell pkg-config --libs check 2>/dev/null)
 
@@ -59,22 +60,25 @@ helper_SRC := helper/main.c helper/lookup.c helper/gcroot.c helper/storepath.c \
 	helper/namespace.c helper/console.c \
 	idmap/caps.c idmap/entry.c idmap/mapfile.c idmap/range.c idmap/refusal.c idmap/subid.c \
 	idmap/subfile.c common/fdpass.c
+ctl_SRC := control/nixuserctl.c control/client.c control/show.c control/stop.c control/run.c \
+	launcher/machine.c launcher/terminal.c launcher/pump.c common/fdpass.c
 subid_SRC := idmap/plugin.c idmap/range.c
 boot_SRC := launcher/boot.c launcher/options.c launcher/request.c launcher/footprint.c launcher/words.c launcher/closure.c \
 	launcher/ownroot.c launcher/machine.c launcher/cgroup.c launcher/terminal.c launcher/module.c \
 	launcher/cleanup.c launcher/start.c launcher/dryrun.c launcher/mounts.c \
-	launcher/launch.c launcher/pid1.c launcher/root.c launcher/payload.c \
+	launcher/launch.c launcher/watch.c launcher/command.c launcher/pid1.c launcher/root.c launcher/payload.c \
 	common/fdpass.c
-supervise_SRC := launcher/supervise.c launcher/pump.c launcher/scope.c launcher/pin.c launcher/trim.c
+supervise_SRC := launcher/supervise.c launcher/control.c launcher/pump.c launcher/scope.c launcher/pin.c launcher/trim.c
 
 helper_LIBS = $(BSD_LIBS)
 subid_LIBS = $(SUBID_LIBS)
 boot_LIBS = $(BSD_LIBS)
+ctl_LIBS = $(SYSTEMD_LIBS) $(JANSSON_LIBS) $(BSD_LIBS)
 supervise_LIBS = $(SYSTEMD_LIBS)
 # What nixuser-supervise.so calls in the program that loads it.
-supervise_CALLS = options_tell terminal_close terminal_resize fdpass_recv
+supervise_CALLS = options_tell terminal_close terminal_resize fdpass_recv fdpass_send
 
-PROGRAMS := $(B)/nixuser-helper $(B)/nixuser-boot
+PROGRAMS := $(B)/nixuser-helper $(B)/nixuser-boot $(B)/nixuserctl
 # Loaded by a program when it needs them, because of what they bring along.
 MODULES := $(B)/nixuser-subid.so $(B)/nixuser-supervise.so
 
@@ -88,6 +92,7 @@ objects = $(patsubst %.c,$(B)/%.o,$(1))
 $(B)/helper/%.o: ALL_CFLAGS += -Ihelper -Iidmap
 $(B)/idmap/%.o: ALL_CFLAGS += -Iidmap
 $(B)/launcher/%.o: ALL_CFLAGS += -Ilauncher
+$(B)/control/%.o: ALL_CFLAGS += -Icontrol -Ilauncher
 
 $(B)/%.o: %.c $(B)/config.h Makefile
 	@mkdir -p $(@D)
@@ -98,6 +103,8 @@ $(B)/nixuser-helper: $(call objects,$(helper_SRC))
 $(B)/nixuser-boot: $(call objects,$(boot_SRC))
 	$(CC) $(CFLAGS) $(LINK_HARDENING) $(LDFLAGS) $(addprefix -Wl$(comma)--export-dynamic-symbol=,$(supervise_CALLS)) \
 		-o $@ $^ $(boot_LIBS)
+$(B)/nixuserctl: $(call objects,$(ctl_SRC))
+	$(CC) $(CFLAGS) $(LINK_HARDENING) $(LDFLAGS) -o $@ $^ $(ctl_LIBS)
 
 module_objects = $(patsubst %.c,$(B)/module/%.o,$(1))
 $(B)/module/idmap/%.o: ALL_CFLAGS += -Iidmap
@@ -113,7 +120,7 @@ $(B)/nixuser-supervise.so: $(call module_objects,$(supervise_SRC))
 
 # Rewritten only when a setting changed.
 $(B)/config.h: FORCE
-	@pkg-config --exists --print-errors libbsd-overlay libcap libsystemd || \
+	@pkg-config --exists --print-errors libbsd-overlay libcap libsystemd jansson || \
 		{ echo "what is missing is installed by 'tests/deps build'" >&2; exit 1; }
 	@mkdir -p $(@D)
 	@{ echo '/* Made by make from its variables. */'; \
@@ -134,7 +141,7 @@ FORCE:
 .PHONY: install install-caps uninstall clean
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBEXEC) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man8
-	install -m 0755 $(B)/nixuser-boot $(DESTDIR)$(PREFIX)/bin/nixuser-boot
+	install -m 0755 $(B)/nixuser-boot $(B)/nixuserctl $(DESTDIR)$(PREFIX)/bin
 	install -m 0755 $(B)/nixuser-helper $(DESTDIR)$(LIBEXEC)/nixuser-helper
 	install -m 0644 $(MODULES) $(DESTDIR)$(LIBEXEC)
 	install -m 0644 man/nixuser-boot.1 $(DESTDIR)$(MANDIR)/man1
@@ -147,7 +154,7 @@ install-caps:
 	getcap $(DESTDIR)$(LIBEXEC)/nixuser-helper
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/nixuser-boot \
+	rm -f $(DESTDIR)$(PREFIX)/bin/nixuser-boot $(DESTDIR)$(PREFIX)/bin/nixuserctl \
 		$(DESTDIR)$(LIBEXEC)/nixuser-helper $(addprefix $(DESTDIR)$(LIBEXEC)/,$(notdir $(MODULES))) \
 		$(DESTDIR)$(MANDIR)/man1/nixuser-boot.1 \
 		$(DESTDIR)$(MANDIR)/man8/nixuser-helper.8 $(DESTDIR)$(MANDIR)/man8/nixuser-launch.8
@@ -226,8 +233,8 @@ lint:
 	mandoc -T lint -W warning man/*.[18]
 	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability --inline-suppr \
 		--suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches \
-		-I$(B) -Icommon -Iidmap -Ihelper -Ilauncher \
-		common helper idmap launcher
+		-I$(B) -Icommon -Iidmap -Ihelper -Ilauncher -Icontrol \
+		common helper idmap launcher control
 	nix-instantiate --parse nix/container.nix >/dev/null
 
 include tests/unit/Makefile.inc

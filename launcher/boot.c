@@ -145,6 +145,7 @@ static int run(const struct options *options, const struct plan *plan, struct st
 	struct supervision supervision = {
 		.options = options, .name = plan->name, .toplevel = plan->toplevel,
 		.terminal = &terminal, .sock = start->launch_sock, .notify_fd = notify_fd,
+		.runtime_fd = footprint->runtime.dir_fd,
 		.bus = footprint->bus,
 	};
 	enum supervision_end end = SUPERVISION_ABANDONED;

@@ -2,6 +2,7 @@
 #include "cleanup.h"
 
 #include "auto.h"
+#include "protocol.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -170,6 +171,8 @@ static int remove_runtime(int runtime_fd, const char *name)
 	/* Empty: it has never been the machine's. Else it is gone. */
 	(void)unlinkat(runtime_fd, CLEANUP_EXPORT, AT_REMOVEDIR);
 	if (unlinkat(runtime_fd, CLEANUP_ROOT, 0) < 0 && errno != ENOENT)
+		return -errno;
+	if (unlinkat(runtime_fd, CONTROL_SOCKET, 0) < 0 && errno != ENOENT)
 		return -errno;
 	if (unlinkat(runtime_fd, CLEANUP_LOCK, 0) < 0 && errno != ENOENT)
 		return -errno;

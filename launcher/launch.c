@@ -26,12 +26,12 @@
 #include "root.h"
 #include "pid1.h"
 #include "step.h"
+#include "watch.h"
 
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -81,21 +81,6 @@ static int open_export(const struct plan *plan, int runtime_fd)
 	return fd_steal(&fd);
 }
 
-/* Return: 0; -EPIPE if nixuser-boot is gone. */
-static int report(int sock, enum report_kind kind, const struct pid1 *pid1,
-		  const siginfo_t *end)
-{
-	struct report message = {
-		.kind = (int32_t)kind,
-		.pid = pid1->pid,
-		.code = end ? end->si_code : 0,
-		.status = end ? end->si_status : 0,
-	};
-
-	return fdpass_send(sock, &message, sizeof(message), &pid1->pidfd,
-			   kind == REPORT_RUNNING ? 1 : 0);
-}
-
 /* What the caller's terminal, directory or pipes are is no business of what waits here. */
 static void let_go(void)
 {
@@ -105,45 +90,6 @@ static void let_go(void)
 		(void)dup2(fd, i);	/* failing, it only holds what it held */
 	if (fd > 2)
 		(void)close(fd);
-}
-
-/*
- * What nixuser-boot says next. Return: true for WORD_RELEASE, false for its end;
- * with @wait false, true also for nothing.
- */
-static bool is_released(int sock, bool wait)
-{
-	char word;
-	ssize_t n;
-
-	do
-		n = recv(sock, &word, 1, wait ? 0 : MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
-	return n == 1 || (n < 0 && errno == EAGAIN);
-}
-
-/*
- * Until the machine ends, or nixuser-boot wants it to or is gone itself.
- *
- * Return: true if nixuser-boot has released us.
- */
-static bool supervise(int sock, const struct pid1 *pid1, siginfo_t *ret_end)
-{
-	struct pollfd fds[] = {
-		{.fd = pid1->pidfd, .events = POLLIN},
-		{.fd = sock, .events = POLLIN},
-	};
-	bool released = false;
-
-	while (poll(fds, 2, -1) < 0 && errno == EINTR)
-		;
-	if (fds[1].revents) {
-		released = is_released(sock, true);
-		(void)kill(pid1->pid, SIGKILL);	/* not reaped yet: the pid is its */
-	}
-	while (waitid(P_PID, (id_t)pid1->pid, ret_end, WEXITED) < 0 && errno == EINTR)
-		;
-	return released;
 }
 
 /* Nobody else is left to do it. */
@@ -197,7 +143,7 @@ static int enter_namespaces(const struct machine *machine)
 _Noreturn static void give_up(const struct machine *machine, int r, const char *what)
 {
 	(void)cleanup_payload(machine->launch.cgroup_fd, machine->launch.runtime_fd);
-	if (!is_released(machine->sock, false))
+	if (!watch_released(machine->sock, false))
 		(void)clean_up_alone(machine);
 	fail(r, what);
 }
@@ -242,16 +188,16 @@ _Noreturn static void run(const struct launch *launch, int sock)
 	receive_namespaces(&machine);
 	enter(&machine);
 	start(&machine, &pid1);
-	/* If it fails, supervise() ends at once. */
-	(void)report(sock, REPORT_RUNNING, &pid1, NULL);
+	/* If it fails, watch() ends at once. */
+	(void)watch_report(sock, REPORT_RUNNING, &pid1, NULL);
 	let_go();
 
-	released = supervise(sock, &pid1, &end);
-	if (!released)	/* failing, is_released() says so */
-		(void)report(sock, REPORT_ENDED, &pid1, &end);
+	released = watch(&machine, &pid1, &end);
+	if (!released)	/* failing, watch_released() says so */
+		(void)watch_report(sock, REPORT_ENDED, &pid1, &end);
 	r = cleanup_payload(launch->cgroup_fd, launch->runtime_fd);
 	if (!released)
-		released = is_released(sock, true);
+		released = watch_released(sock, true);
 	if (!released)
 		r = clean_up_alone(&machine);
 	(void)close(sock);	/* what nixuser-boot waits for */

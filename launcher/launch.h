@@ -5,6 +5,7 @@
 
 #include "plan.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -22,6 +23,7 @@ struct launch {
  */
 enum word {
 	WORD_NAMESPACES = 'N',	/* here they are, enum word_fd: go on */
+	WORD_RUN = 'X',		/* run this beside PID 1: struct run_word */
 	WORD_RELEASE = 'Q',	/* end the machine, if there is one; the rest is mine */
 };
 
@@ -32,17 +34,28 @@ enum word_fd {
 	WORD_FDS
 };
 
-/* What it says, in this order; ENDED is the last. */
+/* A command for the machine; the pipes for its standard streams come along, or none. */
+struct run_word {
+	char word;		/* WORD_RUN */
+	bool terminal;		/* give it a terminal of the machine's; else three pipes */
+	uint16_t argc;		/* strings, each with its NUL, follow; those after are the environment */
+	uint32_t id;		/* what the reports call it */
+};
+
+/* What it says. RUNNING is the first, ENDED the last. */
 enum report_kind {
 	REPORT_RUNNING = 'R',	/* PID 1 has become init, or failed to; a pidfd comes along */
+	REPORT_STARTED = 'S',	/* a command; its pidfd and the terminal's master come along */
+	REPORT_EXITED = 'X',	/* a command */
 	REPORT_ENDED = 'E',	/* it has ended; what it leaves is removed before we end, too */
 };
 
 struct report {
 	int32_t kind;	/* enum report_kind */
-	int32_t pid;	/* of PID 1, in our pid namespace */
-	int32_t code;	/* for ENDED: si_code of waitid(2): CLD_EXITED, CLD_KILLED, CLD_DUMPED */
-	int32_t status;	/* for ENDED: si_status: exit status or signal */
+	uint32_t id;	/* for STARTED and EXITED: of the command */
+	int32_t pid;	/* of PID 1, or of the command, in our pid namespace */
+	int32_t code;	/* for ENDED and EXITED: si_code of waitid(2): CLD_EXITED, CLD_KILLED, CLD_DUMPED */
+	int32_t status;	/* for those: si_status, exit status or signal; for STARTED 0 or -errno */
 };
 
 /**

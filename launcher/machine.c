@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sha2.h>
 #include <stdio.h>
 #include <string.h>
@@ -107,6 +108,36 @@ static int open_runtime_dir(char *ret_path, size_t size)
 	return r < 0 ? r : fd_steal(&fd);
 }
 
+int runtime_open_all(void)
+{
+	char path[PATH_MAX];
+	auto_close int top_fd = open_runtime_dir(path, sizeof(path));
+	auto_close int fd = -1;
+	int r;
+
+	if (top_fd < 0)
+		return -ENOTDIR;
+	fd = openat(top_fd, "nixuser", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	r = check_private(fd);
+	return r < 0 ? r : fd_steal(&fd);
+}
+
+int runtime_open(const char *name)
+{
+	auto_close int all_fd = runtime_open_all(), fd = -1;
+	int r;
+
+	if (all_fd < 0)
+		return all_fd;
+	fd = openat(all_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	r = check_private(fd);
+	return r < 0 ? r : fd_steal(&fd);
+}
+
 /*
  * The holder unlinks the file when it ends, so the lock counts only if the file
  * is still the one that has the name.
@@ -147,6 +178,14 @@ static pid_t read_holder(int dir_fd)
 		return 0;
 	buf[strcspn(buf, "\n")] = '\0';
 	return (pid_t)strtonum(buf, 1, INT32_MAX, &wrong);
+}
+
+bool runtime_is_held(int dir_fd)
+{
+	pid_t pid = read_holder(dir_fd);
+
+	/* Trying the lock would get into the way of a start. */
+	return pid > 0 && kill(pid, 0) == 0;
 }
 
 enum runtime_failure runtime_acquire(const char *name, struct runtime *ret, pid_t *ret_pid)

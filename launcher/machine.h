@@ -61,3 +61,12 @@ enum runtime_failure runtime_acquire(const char *name, struct runtime *ret, pid_
 
 /* runtime_release() - close what runtime_acquire() opened; files stay. */
 void runtime_release(struct runtime *runtime);
+
+/* runtime_open_all() - the directory of all machines; -ENOTDIR without a runtime directory, -errno */
+int runtime_open_all(void);
+
+/* runtime_open() - a machine's runtime directory, as it is: a descriptor, or as above */
+int runtime_open(const char *name);
+
+/* runtime_is_held() - is there a nixuser-boot for this directory? */
+bool runtime_is_held(int dir_fd);

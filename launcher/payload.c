@@ -8,6 +8,7 @@
 
 #include "auto.h"
 #include "mounts.h"
+#include "payload.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -250,6 +251,15 @@ static int reset_signals(const struct machine *machine)
 	}
 	sigemptyset(&none);
 	return sigprocmask(SIG_SETMASK, &none, NULL) < 0 ? -errno : 0;
+}
+
+int payload_become_ordinary(void)
+{
+	int r = join_keyring(NULL);
+
+	if (r == 0)
+		r = drop_capabilities(NULL);
+	return r < 0 ? r : reset_signals(NULL);
 }
 
 /*

@@ -2,6 +2,7 @@
 #include "supervise.h"
 
 #include "auto.h"
+#include "control.h"
 #include "fdpass.h"
 #include "launch.h"
 #include "pin.h"
@@ -11,6 +12,7 @@
 
 #include <err.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,6 +40,9 @@ struct loop {
 	int pin_error;		/* -errno, if there is none that holds */
 	struct report end;	/* kind is 0 until it has ended */
 	struct pump pump;
+	struct control_hooks hooks;
+	struct control *control;
+	uint64_t since_us;	/* of the epoch */
 };
 
 static const int handled[] = SUPERVISE_SIGNALS;
@@ -155,29 +160,39 @@ static void settle_later(struct loop *loop)
 		unpinned(loop, r);
 }
 
+static void on_running(struct loop *loop, const struct report *report, int *pidfd)
+{
+	loop->pid = report->pid;
+	loop->pidfd = fd_steal(pidfd);
+	options_tell(loop->s->options, "PID 1 runs, as pid %d of the host", report->pid);
+	settle_later(loop);
+	if (loop->stopping)
+		send_signal(loop, SIGRTMIN + 3);
+}
+
 static int on_report(sd_event_source *source, int fd, uint32_t revents, void *data)
 {
 	struct loop *loop = data;
-	struct report report;
+	struct report report = {.kind = 0};
 	size_t n = 0, len = 0;
-	int pidfd = -1;
-	int r = fdpass_recv(fd, &report, sizeof(report), &pidfd, 1, &n, &len);
+	int fds[2] = {-1, -1};
+	int r = fdpass_recv(fd, &report, sizeof(report), fds, 2, &n, &len);
 
 	(void)source;
 	(void)revents;
-	if (r == 0 && len == sizeof(report) && report.kind == REPORT_RUNNING && n == 1) {
-		loop->pid = report.pid;
-		loop->pidfd = pidfd;
-		options_tell(loop->s->options, "PID 1 runs, as pid %d of the host", report.pid);
-		settle_later(loop);
-		if (loop->stopping)
-			send_signal(loop, SIGRTMIN + 3);
-		return 0;
-	}
-	if (r == 0 && len == sizeof(report) && report.kind == REPORT_ENDED && n == 0)
+	if (r < 0 || len != sizeof(report))
+		report.kind = 0;
+	if (report.kind == REPORT_RUNNING && n == 1)
+		on_running(loop, &report, &fds[0]);
+	else if (report.kind == REPORT_STARTED || report.kind == REPORT_EXITED)
+		control_report(loop->control, &report, fds, n);
+	else
+		(void)sd_event_exit(loop->event, 0);
+	if (report.kind == REPORT_ENDED)
 		loop->end = report;	/* start_release() follows */
-	auto_close_fd(&pidfd);
-	return sd_event_exit(loop->event, 0);
+	auto_close_fd(&fds[0]);
+	auto_close_fd(&fds[1]);
+	return 0;
 }
 
 /*
@@ -271,6 +286,38 @@ static int on_request_stop(sd_bus_message *m, void *data, sd_bus_error *error)
 	return 0;
 }
 
+static size_t describe(void *data, char *buf, size_t size)
+{
+	const struct loop *loop = data;
+	const char *state = loop->stopping ? "stopping" : loop->ready ? "running" : "starting";
+	int len = snprintf(buf, size, "Name=%s\nState=%s\nLeader=%d\nSupervisor=%d\n"
+			   "Toplevel=%s\nSinceUSec=%" PRIu64 "\n", loop->s->name, state,
+			   loop->pid, getpid(), loop->s->toplevel, loop->since_us);
+
+	return len < 0 ? 0 : (size_t)len < size ? (size_t)len : size;
+}
+
+static int kill_leader(void *data, int sig)
+{
+	struct loop *loop = data;
+
+	if (loop->pidfd < 0)
+		return -EAGAIN;
+	return syscall(SYS_pidfd_send_signal, loop->pidfd, sig, NULL, 0) < 0 ? -errno : 0;
+}
+
+static int listen_for_control(struct loop *loop)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);	/* cannot fail */
+	loop->since_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	loop->hooks = (struct control_hooks){.describe = describe, .stop = on_hangup,
+					     .kill = kill_leader, .data = loop};
+	return control_open(loop->event, loop->s->runtime_fd, loop->s->sock, &loop->hooks,
+			    &loop->control);
+}
+
 static int attach(struct loop *loop)
 {
 	const struct supervision *s = loop->s;
@@ -286,6 +333,8 @@ static int attach(struct loop *loop)
 		r = scope_watch(s->bus, loop->event, on_request_stop, loop);
 	if (r >= 0)
 		r = pump_attach(&loop->pump, s->terminal, loop->event);
+	if (r >= 0)
+		r = listen_for_control(loop);
 	return r;
 }
 
@@ -311,6 +360,7 @@ int supervise(const struct supervision *s, int *ret_status, enum supervision_end
 	if (r >= 0)
 		r = sd_event_loop(loop.event);
 	pump_detach(&loop.pump);
+	control_close(loop.control);
 	sd_event_unref(loop.event);
 	if (r < 0)
 		send_signal(&loop, SIGKILL);

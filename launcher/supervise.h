@@ -16,6 +16,7 @@ struct supervision {
 	struct terminal *terminal;
 	const char *toplevel;	/* to be pinned, when it runs */
 	int sock;		/* to nixuser-launch */
+	int runtime_fd;		/* the machine's runtime directory */
 	int notify_fd;		/* what PID 1 says: sd_notify(3) */
 };
 
