@@ -14,12 +14,23 @@ import threading
 import cgroups
 import linux
 import machine
+import state
 import tree
 from cache import Cache
-from work import Failed, Work
+from work import Failed, Work, install
 
+BOOT_SECONDS = 60
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "fuse", "net/tun")
+
+# What a machine does for its kernel, its disks and its devices: this one has none of its own, and must not change ours.
+MASKED = """
+    dev-hugepages.mount sys-fs-fuse-connections.mount sys-kernel-config.mount sys-kernel-debug.mount
+    sys-kernel-tracing.mount proc-sys-fs-binfmt_misc.automount proc-sys-fs-binfmt_misc.mount
+    systemd-sysctl.service systemd-modules-load.service systemd-binfmt.service systemd-pstore.service
+    systemd-journald-audit.socket kmod-static-nodes.service fstrim.timer dpkg-db-backup.timer
+    e2scrub_all.timer e2scrub_reap.service
+""".split()
 
 
 def run(options):
@@ -32,9 +43,10 @@ def run(options):
     linux.mount(None, "/", None, linux.MS_REC | linux.MS_PRIVATE)
     group = make_cgroup()
     alive, cleaner = cgroups.start_cleaner(group)
-    root = make_root(directory)
+    root = tree.copy(directory)
+    mount_interfaces(root)
     console = Console(root)
-    machine.set_up(root, cache)
+    machine.set_up(root, cache, MASKED)
     notifications = Notifications(root)
     pid = start(root, group, console, alive)
     console.start_reading()
@@ -42,9 +54,11 @@ def run(options):
     status = 125
     try:
         exit_with_signals()
-        work = Work(pid, console)
-        work.wait_for_boot(notifications.ready)
-        work.prepare(options, closures)
+        if not notifications.ready.wait(BOOT_SECONDS):
+            raise Failed(f"it did not boot within {BOOT_SECONDS} s:\n{console.text()}")
+        work = Namespaces(pid, console)
+        work.wait_until_running()
+        work.prepare(closures, install() if not options.no_install else "")
         status = work.run(options)
         if status != 0:
             work.report()
@@ -85,24 +99,16 @@ def make_cgroup():
     return group
 
 
-def make_root(lower):
-    """A copy of the tree that takes no time, and mounts as PID 1 of a real machine would find or make them.
+def mount_interfaces(root):
+    """Mounts as PID 1 of a real machine would find or make them.
 
     proc and cgroup2 come later, from inside their namespaces. Nothing is mounted over parts of proc and sysfs: the
     kernel lets no user namespace below have its own then.
     """
-    top = tree.CACHE + "/mnt"
-    os.makedirs(top, exist_ok=True)
-    linux.tmpfs(top)
-    root = top + "/root"
-    for name in ("upper", "work", "root"):
-        os.mkdir(f"{top}/{name}")
-    linux.mount("root", root, "overlay", 0, f"lowerdir={lower},upperdir={top}/upper,workdir={top}/work")
     linux.mount("sysfs", root + "/sys", "sysfs", linux.MS_NOSUID | linux.MS_NODEV)
     linux.tmpfs(root + "/run")
     linux.mount("dev", root + "/dev", "tmpfs", linux.MS_NOSUID, "mode=0755")
     make_devices(root + "/dev")
-    return root
 
 
 def make_devices(dev):
@@ -214,3 +220,44 @@ def become_init(root, group, console):
     # "container" tells systemd not to touch what belongs to the kernel: clocks, limits of the whole system, modules.
     environment = {"container": "labhost", "NOTIFY_SOCKET": "/run/host/notify", "TERM": "dumb"}
     os.execve("/sbin/init", ["/sbin/init", "--show-status=yes"], environment)
+
+
+# ---- work in it
+
+
+class Namespaces(Work):
+    def __init__(self, pid, console):
+        self.root = f"/proc/{pid}/root"
+        self.console = console
+        environment = {"HOME": "/root", "USER": "root", "LOGNAME": "root", "PATH": state.PATH, "LANG": "C.UTF-8"}
+        environment |= {"SYSTEMD_PAGER": "", "TERM": os.environ.get("TERM", "dumb")}
+        self.environment = environment
+        self.namespaces = f"/proc/{pid}/ns"
+
+    def call(self, *command, terminal=False, **how):
+        """Runs a command in the machine. It is one of the machine's processes, and ends with it, however we end."""
+        names = ("net", "ipc", "uts", "cgroup", "mnt")
+        namespaces = [os.open(f"{self.namespaces}/{name}", os.O_RDONLY) for name in names]
+        pids = os.open(self.namespaces + "/pid", os.O_RDONLY)
+        own = os.open("/proc/self/ns/pid", os.O_RDONLY)
+
+        def enter():
+            for namespace in namespaces:
+                linux.setns(namespace, 0)
+
+        linux.setns(pids, linux.CLONE_NEWPID)  # for the next child
+        try:
+            process = subprocess.Popen(command, env=self.environment, preexec_fn=enter, cwd="/", **how)
+        finally:
+            linux.setns(own, linux.CLONE_NEWPID)
+            for descriptor in (*namespaces, pids, own):
+                os.close(descriptor)
+        out, _ = process.communicate()
+        return subprocess.CompletedProcess(command, process.returncode, out)
+
+    def prepare(self, closures, script=""):
+        state.update(self.root, cgroup="", closures=closures)
+        super().prepare(closures, script)
+
+    def add_failures(self, report):
+        report.add_failures(self.root)

@@ -15,15 +15,6 @@ SOURCE = "/usr/src/nixuser-boot"
 PREFIX = "/usr/local"
 SSH_KEY = "/root/.ssh/id_ed25519"
 
-# What a machine does for its kernel, its disks and its devices: this one has none of its own, and must not change ours.
-MASKED = """
-    dev-hugepages.mount sys-fs-fuse-connections.mount sys-kernel-config.mount sys-kernel-debug.mount
-    sys-kernel-tracing.mount proc-sys-fs-binfmt_misc.automount proc-sys-fs-binfmt_misc.mount
-    systemd-sysctl.service systemd-modules-load.service systemd-binfmt.service systemd-pstore.service
-    systemd-journald-audit.socket kmod-static-nodes.service fstrim.timer dpkg-db-backup.timer
-    e2scrub_all.timer e2scrub_reap.service
-""".split()
-
 FILES = {
     "/etc/hostname": "lab\n",
     "/etc/hosts": "127.0.0.1 localhost lab\n::1 localhost lab\n",
@@ -69,10 +60,10 @@ Host localhost
 }
 
 
-def set_up(root, cache):
+def set_up(root, cache, masked):
     for path, text in FILES.items():
         write(root + path, text)
-    for unit in MASKED:
+    for unit in masked:
         link("/dev/null", f"{root}/etc/systemd/system/{unit}")
     link("/usr/lib/systemd/system/multi-user.target", root + "/etc/systemd/system/default.target")
     link(

@@ -24,7 +24,7 @@ CACHE = os.environ.get("NIXUSER_TEST_CACHE", "/var/cache/nixuser-boot-tests")
 PACKAGES = """
     systemd systemd-sysv libpam-systemd dbus dbus-user-session login passwd uidmap openssh-server openssh-client
     nix-bin nix-setup-systemd
-    python3 perl procps iproute2 strace attr e2fsprogs
+    python3 perl procps iproute2 strace attr e2fsprogs kmod
 """.split()
 OPTIONS = [
     "--variant=essential",
@@ -116,6 +116,18 @@ def proxies():
     """The host's way to the mirror: mmdebstrap's apt does not read the host's configuration."""
     dump = subprocess.run(["apt-config", "dump"], stdout=subprocess.PIPE, text=True, check=True).stdout
     return ["--aptopt=" + line for line in re.findall(r"^(Acquire::https?::proxy\S* .*);$", dump, re.M | re.I)]
+
+
+def copy(lower):
+    """A copy of the tree that takes no time. For a private mount namespace, with which it goes."""
+    top = CACHE + "/mnt"
+    os.makedirs(top, exist_ok=True)
+    linux.tmpfs(top)
+    root = top + "/root"
+    for name in ("upper", "work", "root"):
+        os.mkdir(f"{top}/{name}")
+    linux.mount("root", root, "overlay", 0, f"lowerdir={lower},upperdir={top}/upper,workdir={top}/work")
+    return root
 
 
 def remove_old(current):

@@ -6,13 +6,10 @@ import shlex
 import subprocess
 
 import accounts
-import linux
 import machine
 import state
 import tree
 from report import Report
-
-BOOT_SECONDS = 60
 
 
 class Failed(Exception):
@@ -20,57 +17,26 @@ class Failed(Exception):
 
 
 class Work:
-    def __init__(self, pid, console):
-        self.root = f"/proc/{pid}/root"
-        self.console = console
-        environment = {"HOME": "/root", "USER": "root", "LOGNAME": "root", "PATH": state.PATH, "LANG": "C.UTF-8"}
-        environment |= {"SYSTEMD_PAGER": "", "TERM": os.environ.get("TERM", "dumb")}
-        self.environment = environment
-        self.namespaces = f"/proc/{pid}/ns"
+    """What is done in a host, however it was booted. Each way has its own call(), by which the rest is done."""
 
-    def call(self, *command, **how):
-        """Runs a command in the machine. It is one of the machine's processes, and ends with it, however we end."""
-        names = ("net", "ipc", "uts", "cgroup", "mnt")
-        namespaces = [os.open(f"{self.namespaces}/{name}", os.O_RDONLY) for name in names]
-        pids = os.open(self.namespaces + "/pid", os.O_RDONLY)
-        own = os.open("/proc/self/ns/pid", os.O_RDONLY)
+    kind = "labhost"  # of its report
+    variables = {}  # more of the tests' environment
 
-        def enter():
-            for namespace in namespaces:
-                linux.setns(namespace, 0)
+    def call(self, *command, terminal=False, **how):
+        """subprocess.run() of root's in the host."""
+        raise NotImplementedError
 
-        linux.setns(pids, linux.CLONE_NEWPID)  # for the next child
-        try:
-            process = subprocess.Popen(command, env=self.environment, preexec_fn=enter, cwd="/", **how)
-        finally:
-            linux.setns(own, linux.CLONE_NEWPID)
-            for descriptor in (*namespaces, pids, own):
-                os.close(descriptor)
-        out, _ = process.communicate()
-        return subprocess.CompletedProcess(command, process.returncode, out)
+    def output(self, *command):
+        return self.call(*command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True).stdout.strip()
 
-    def wait_for_boot(self, ready):
-        if not ready.wait(BOOT_SECONDS):
-            raise Failed(f"it did not boot within {BOOT_SECONDS} s:\n{self.console.text()}")
-        wait = ["systemctl", "is-system-running", "--wait"]
-        running = self.call(*wait, stdout=subprocess.PIPE, text=True).stdout.strip()
+    def wait_until_running(self):
+        running = self.output("systemctl", "is-system-running", "--wait")
         if running != "running":
-            failed = self.call("systemctl", "--failed", "--plain", "--no-legend", stdout=subprocess.PIPE, text=True)
-            raise Failed(f"it is {running}:\n{failed.stdout}{self.console.text()}")
+            failed = self.output("systemctl", "--failed", "--plain", "--no-legend")
+            raise Failed(f"it is {running}:\n{failed}\n{self.console.text()}")
 
-    def prepare(self, options, closures):
-        """Installs the checkout, and gives each user his own links to the closures."""
-        state.update(self.root, cgroup="", closures=closures)
-        script = f"""
-            cd {machine.SOURCE}
-        """
-        if not options.no_install:
-            owner = os.stat(tree.CHECKOUT + "/build")
-            script += f"""
-                flock build setpriv --reuid {owner.st_uid} --regid {owner.st_gid} --clear-groups \
-                    make -s -j2 PREFIX={machine.PREFIX} all
-                flock build make -s PREFIX={machine.PREFIX} install install-caps
-            """
+    def prepare(self, closures, script=""):
+        """Runs a script, and gives each user his own links to the closures."""
         for name, *_ in accounts.USERS:
             for link, path in closures.items():
                 script += f"""
@@ -86,24 +52,48 @@ class Work:
 
     def run(self, options):
         command = options.command or ["/bin/bash"]
+        terminal = os.isatty(0) and os.isatty(1)
         if options.user:
-            terminal = ["-tt"] if os.isatty(0) and os.isatty(1) else ["-T"]
             line = [shlex.join(command)] if options.command else []
-            return self.call("ssh", *terminal, f"{options.user}@localhost", *line).returncode
-        variables = state.environment(machine.PREFIX)
-        variables |= {"HOME": "/root", "TERM": os.environ.get("TERM", "dumb"), "NIXUSER_LABHOST": "1"}
-        unit = ["systemd-run", "--quiet", "--wait", "--collect", "--service-type=exec", "--property=Delegate=yes"]
-        unit += ["--pipe", "--pty"] if os.isatty(0) and os.isatty(1) else ["--pipe"]
-        unit += ["--working-directory=" + machine.SOURCE]
-        unit += [f"--setenv={key}={value}" for key, value in variables.items()]
-        return self.call(*unit, "--", "/usr/bin/env", *command).returncode  # which knows relative paths
+            command = ["ssh", "-tt" if terminal else "-T", f"{options.user}@localhost", *line]
+        else:
+            command = unit(command, self.variables, terminal)
+        return self.call(*command, terminal=terminal).returncode
 
     def report(self):
         """For whoever looks for the cause of a failure."""
-        report = Report(tree.CHECKOUT, "labhost")
+        report = Report(tree.CHECKOUT, self.kind)
         with report.open("journal") as file:
-            self.call("journalctl", "--no-pager", "--output=short-precise", stdout=file)
+            command = ["journalctl", "--no-pager", "--output=short-precise"]
+            self.call(*command, stdin=subprocess.DEVNULL, stdout=file)
         with report.open("console") as file:
             file.write(self.console.text().encode())
-        report.add_failures(self.root)
+        self.add_failures(report)
         report.close()
+
+    def add_failures(self, report):
+        """What the failed tests have left in the host."""
+        raise NotImplementedError
+
+
+def install():
+    """A script that builds the checkout in the host, and installs it there."""
+    owner = os.stat(tree.CHECKOUT + "/build")
+    return f"""
+        cd {machine.SOURCE}
+        exec 9<build && flock 9  # another host may be using it now
+        setpriv --reuid {owner.st_uid} --regid {owner.st_gid} --clear-groups make -s -j2 PREFIX={machine.PREFIX} all
+        make -s PREFIX={machine.PREFIX} install install-caps
+        exec 9<&-
+    """
+
+
+def unit(command, variables, terminal=False):
+    """A command of root's in a unit with a delegated cgroup, and what the tests want to know in its environment."""
+    variables = state.environment(machine.PREFIX) | variables
+    variables |= {"HOME": "/root", "TERM": os.environ.get("TERM", "dumb"), "NIXUSER_LABHOST": "1"}
+    argv = ["systemd-run", "--quiet", "--wait", "--collect", "--service-type=exec", "--property=Delegate=yes"]
+    argv += ["--pipe", "--pty"] if terminal else ["--pipe"]
+    argv += ["--working-directory=" + machine.SOURCE]
+    argv += [f"--setenv={key}={value}" for key, value in variables.items()]
+    return [*argv, "--", "/usr/bin/env", *command]  # which knows relative paths
