@@ -53,7 +53,7 @@ def make_homes(home):
 def make_runtime_directories():
     """For users who do not log in."""
     for name, uid, *_ in USERS:
-        os.makedirs(f"/run/user/{uid}")
+        os.makedirs(f"/run/user/{uid}", exist_ok=True)
         linux.tmpfs(f"/run/user/{uid}", "0700", uid, uid)
 
 

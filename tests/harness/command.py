@@ -31,9 +31,9 @@ class Command:
     def wait(self, timeout=20):
         """The exit status; a signal's as a negative number."""
         try:
-            return self.popen.wait(timeout)
+            return self.popen.wait(tap.patience(timeout))
         except subprocess.TimeoutExpired:
-            raise tap.TimedOut(f"{self.popen.args} did not end in {timeout} s")
+            raise tap.TimedOut(f"{self.popen.args} did not end in {tap.patience(timeout):g} s")
 
     def end(self):
         if self.popen.poll() is None:
@@ -132,7 +132,7 @@ class Process(Command):
         """Removes the cgroup of the call, by force if the program left something in it; returns what."""
         if not self.own_cgroup or not os.path.isdir(self.own_cgroup):
             return ""
-        deadline = time.monotonic() + 1
+        deadline = time.monotonic() + tap.patience(1)
         while True:
             try:
                 os.rmdir(self.own_cgroup)

@@ -47,7 +47,7 @@ class Snapshot:
 
     def settled(self, timeout=1.0, ignore=()):
         """Polls until nothing is new (but for ignored kinds); returns what still is after the time."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + tap.patience(timeout)
         while True:
             found = {kind: names for kind, names in self.new().items() if kind not in ignore}
             if not found or time.monotonic() > deadline:

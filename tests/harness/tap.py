@@ -5,6 +5,7 @@ A test file is a list of functions under @tap.case("..."), and tap.main() as its
 time-out among them, is one failed test; the other cases still run.
 """
 
+import os
 import re
 import signal
 import sys
@@ -12,6 +13,7 @@ import time
 import traceback
 
 DIAGNOSTIC_SIZE = 4000  # what is shown of one detail of a failed test: its end
+SLOWNESS = float(os.environ.get("NIXUSER_TEST_SLOWNESS", "1"))  # of this computer; an emulated one has ten and more
 
 failure_hooks = []  # called with the name of each test that fails, at once
 
@@ -22,6 +24,11 @@ _file_cleanups = []
 _count = 0
 _failed = 0
 names = []  # of all tests so far
+
+
+def patience(seconds):
+    """How long to wait here for what should take no longer than that. All waiting of the tests asks this."""
+    return seconds * SLOWNESS
 
 
 class TimedOut(Exception):
@@ -138,13 +145,13 @@ def cleanup(function, *arguments):
 
 def until(condition, timeout, what, interval=0.01):
     """Polls until condition() is true and returns its value."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + patience(timeout)
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() >= deadline:
-            raise TimedOut(f"waited {timeout} s for {what}")
+            raise TimedOut(f"waited {patience(timeout):g} s for {what}")
         time.sleep(interval)
 
 
@@ -165,7 +172,7 @@ def _run(cleanups):
 
 def _alarm(_signal, _frame):
     # A second alarm follows, in case the cleanup of a stuck case is stuck as well.
-    signal.setitimer(signal.ITIMER_REAL, 20)
+    signal.setitimer(signal.ITIMER_REAL, patience(20))
     raise TimedOut("the case's time is over")
 
 
@@ -179,14 +186,14 @@ def _run_case(name, timeout, function):
     started = time.monotonic()
     _running = True
     try:
-        signal.setitimer(signal.ITIMER_REAL, timeout)
+        signal.setitimer(signal.ITIMER_REAL, patience(timeout))
         function()
     except SkipRest as reason:
         skip(name, str(reason))
     except Exception:
         ok(False, f"{name}: ended by an exception", traceback.format_exc())
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 20)
+        signal.setitimer(signal.ITIMER_REAL, patience(20))
         problems = _run(_case_cleanups)
         signal.setitimer(signal.ITIMER_REAL, 0)
         _running = False

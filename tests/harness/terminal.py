@@ -78,7 +78,7 @@ class Terminal:
     def expect(self, pattern, timeout=20):
         """Waits for a regular expression in what is shown from now on (since the last match); returns the match."""
         compiled = re.compile(pattern, re.M | re.S)
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + tap.patience(timeout)
         while True:
             match = compiled.search(self.unread)
             if match:
@@ -90,18 +90,18 @@ class Terminal:
                         f"program ended ({self.process.popen.returncode}) before {pattern!r}: {self.tail()}"
                     )
                 if time.monotonic() > deadline:
-                    raise tap.TimedOut(f"waited {timeout} s for {pattern!r}: {self.tail()}")
+                    raise tap.TimedOut(f"waited {tap.patience(timeout):g} s for {pattern!r}: {self.tail()}")
 
     def tail(self):
         return repr(self.log[-1500:])
 
     def wait(self, timeout=20):
         """Reads until the program ends; returns its exit status."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + tap.patience(timeout)
         while self.process.popen.poll() is None:
             self.pump(0.01)
             if time.monotonic() > deadline:
-                raise tap.TimedOut(f"program did not end in {timeout} s: {self.tail()}")
+                raise tap.TimedOut(f"program did not end in {tap.patience(timeout):g} s: {self.tail()}")
         while self.pump(0):
             pass
         return self.process.popen.returncode

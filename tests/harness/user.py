@@ -50,9 +50,9 @@ class User:
             stdin = stdin.encode()
         process = self.start(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how)
         try:
-            out, err = process.popen.communicate(stdin, timeout)
+            out, err = process.popen.communicate(stdin, tap.patience(timeout))
         except subprocess.TimeoutExpired:
-            raise tap.TimedOut(f"{argv} took more than {timeout} s")
+            raise tap.TimedOut(f"{argv} took more than {tap.patience(timeout):g} s")
         finally:
             process.end()
         return Result(argv, process.popen.returncode, out.decode(errors="replace"), err.decode(errors="replace"))

@@ -230,7 +230,7 @@ def pipe():
 
     def expect(pattern, timeout=60):
         nonlocal seen
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + tap.patience(timeout)
         while not re.search(pattern, seen):
             if not select.select([process.popen.stdout], [], [], max(0, deadline - time.monotonic()))[0]:
                 raise tap.TimedOut(f"{pattern}: {seen[-1000:]!r}")
@@ -253,7 +253,7 @@ def pipe():
     send_again = lab.children(process.pid, "nixuser-launch")
     tap.is_(len(send_again), 1, "the end of the input is not the machine's")
     process.kill(signal.SIGTERM)
-    out, err = process.popen.communicate(timeout=60)
+    out, err = process.popen.communicate(timeout=tap.patience(60))
     tap.is_(process.popen.returncode, 0, "SIGTERM powers off", err)
     tap.is_(err, b"", "nothing on standard error")
 
