@@ -209,6 +209,20 @@ check-lab:
 	$(SUDO) $(LABHOST) tests/lab/as-world prove -j2 $(PROVE_FLAGS) tests/system
 	$(SUDO) $(LABHOST) prove $(PROVE_FLAGS) tests/lab
 
+# The same host on kernels of Debian's, emulated: where limits and a reboot are real. KERNEL=6.1 for one of them.
+KERNEL ?= 6.1 6.12
+VM_TESTS := tests/lab/40-limits.t tests/lab/50-autostart.t tests/system/10-boot.t tests/system/20-console.t \
+	tests/vm/60-reboot.t
+.PHONY: check-vm
+check-vm:
+	tests/deps build demo test lab vm
+	$(MAKE) --no-print-directory closures
+	@tests/stages $(MAKE) $(KERNEL:%=check-vm-%)
+
+check-vm-%:
+	$(SUDO) tests/labhost run --kernel $* --outside --closure $(B)/closure/result --closure $(B)/closure/trivial -- \
+		prove --timer $(PROVE_FLAGS) --exec tests/vm/inside $(VM_TESTS)
+
 # 'make check', interrupted in many ways: what is left? A quarter of an hour, needs root.
 .PHONY: check-interrupt
 check-interrupt:
@@ -248,6 +262,7 @@ help:
 	@echo 'check          all tests; check-build, check-unit, lint and these two are its parts:'
 	@echo 'check-system   system tests in a private world on this machine'
 	@echo 'check-lab      system tests, logins, user managers, thirty machines in booted lab hosts'
+	@echo 'check-vm       tests in the lab host on the kernels of Debian 12 and 13, emulated (KERNEL="$(KERNEL)")'
 	@echo 'check-interrupt'
 	@echo '               interrupt check at random moments, and look for what it leaves'
 	@echo 'bench          measure against bwrap, unshare and podman'

@@ -110,6 +110,34 @@ class Getty:
         return process
 
 
+class Unit:
+    """A unit file of a user's that runs a command as nixuser-boot(1) says; removed after the case."""
+
+    def __init__(self, user, name, command, *properties, enabled=False):
+        self.user = user
+        self.name = name
+        service = ["Type=notify", "Delegate=yes", "KillMode=mixed", "TimeoutStopSec=100", "TimeoutStartSec=300"]
+        service += [f"ExecStart={command}", *properties]
+        text = "\n".join(["[Service]", *service, "[Install]", "WantedBy=default.target", ""])
+        directory = "~/.config/systemd/user"
+        lab.must(user.sh(f"mkdir -p {directory}; cat >{directory}/{name}.service", stdin=text))
+        for path in (".config", ".local/share"):
+            user.keep(path)
+        lab.must(user.sh(f"systemctl --user daemon-reload{f' && systemctl --user enable {name}' if enabled else ''}"))
+
+    def show(self, key):
+        """A property of the unit, asked for without a login."""
+        command = ["runuser", "-u", self.user.name, "--", "env", f"XDG_RUNTIME_DIR={self.user.runtime}"]
+        command += ["systemctl", "--user", "show", "-P", key, self.name]
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.strip()
+
+    def journal(self):
+        """What it has printed, and what the user manager says of it."""
+        command = ["journalctl", "-b", "-o", "cat", "--no-pager", f"_UID={self.user.uid}"]
+        command += [f"_SYSTEMD_USER_UNIT={self.name}.service", "+", f"USER_UNIT={self.name}.service"]
+        return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
 class Machine(lab.Machine):
     """A machine that a user has started from a shell of his; prefix is what he puts before nixuser-boot."""
 
