@@ -117,7 +117,7 @@ static void parse_one(int option, struct options *ret)
 		ret->verbose = true;
 		break;
 	case OPT_VERSION:
-		printf("nixuser-boot %s\nstore %s, Linux 5.14 or later\n", VERSION, STORE_DIR);
+		printf("nixuser-boot %s\nstore %s, Linux 6.1 or later\n", VERSION, STORE_DIR);
 		exit(EX_OK);
 	case 'h':
 		fputs(help, stdout);

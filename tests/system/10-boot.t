@@ -15,6 +15,7 @@ alice, judy = lab.claim("alice", "judy")
 def options():
     result = alice.boot("--version")
     tap.like(result.out, r"\Anixuser-boot \d+\.\d+", "--version", result)
+    tap.like(result.out, r"Linux 6\.1 or later$", "names the lowest kernel of 'make check-vm'", result)
     tap.is_((result.status, result.err), (0, ""), "--version succeeds", result)
     result = alice.boot("--help")
     tap.is_((result.status, result.err), (0, ""), "--help succeeds", result)
