@@ -108,19 +108,20 @@ static int print_json(const json_t *json)
 int verb_list(const struct settings *settings, char **argv)
 {
 	auto_json json_t *machines = find_all();
-	const json_t *machine;
 	char when[32];
-	size_t i;
 
 	(void)argv;
 	if (settings->json)
 		return print_json(machines);
 	if (!settings->no_legend && json_array_size(machines) > 0)
 		printf("%-20s %-9s %8s %-19s %s\n", "MACHINE", "STATE", "LEADER", "SINCE", "TOPLEVEL");
-	json_array_foreach(machines, i, machine)
+	for (size_t i = 0; i < json_array_size(machines); i++) {
+		const json_t *machine = json_array_get(machines, i);
+
 		printf("%-20s %-9s %8lld %-19s %s\n", text(machine, "Name"), text(machine, "State"),
 		       (long long)json_integer_value(json_object_get(machine, "Leader")),
 		       since(machine, when, sizeof(when)), text(machine, "Toplevel"));
+	}
 	if (!settings->no_legend)
 		printf("%s%zu machine%s.\n", json_array_size(machines) > 0 ? "\n" : "",
 		       json_array_size(machines), json_array_size(machines) == 1 ? "" : "s");
